@@ -1,0 +1,326 @@
+// Package git runs the system's git to list refs and fetch commits.
+//
+// git serves as a transport alone: objects come out of a bare repository that
+// is made for one fetch and thrown away, and are hashed again by gitobject.
+// No file is checked out, so no filter, attribute or hook has a say. The child
+// gets an environment built from nothing and a configuration that nobody else
+// wrote; names that could be taken for options are refused before they get
+// here and stand behind --end-of-options.
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/trustomize/trustomize/internal/gitobject"
+	"github.com/trustomize/trustomize/internal/refusal"
+)
+
+// Git runs one git program.
+type Git struct {
+	Program string   // absolute path
+	Temp    string   // directory for repositories that live as long as a fetch
+	Env     []string // what the operator passes on: proxies, certificates, the SSH agent
+}
+
+// ErrNoRef says that the repository has no such ref or commit.
+var ErrNoRef = errors.New("no such branch, tag or commit")
+
+// Ref is a ref that was looked up.
+type Ref struct {
+	Name   string // full name, such as refs/heads/main; "" for a commit id
+	Commit string
+}
+
+// environment for a child whose home is dir. Protocols are limited to what a
+// location may use; a redirect cannot leave them.
+func (g *Git) environment(dir, location string) []string {
+	allow := "https:ssh"
+	switch {
+	case isFile(location):
+		allow = "file"
+	case strings.HasPrefix(location, "http://"):
+		allow = "http:https"
+	}
+	return append([]string{
+		"PATH=/usr/local/bin:/usr/bin:/bin",
+		"HOME=" + dir,
+		"LC_ALL=C",
+		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_SYSTEM=/dev/null",
+		"GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_ATTR_NOSYSTEM=1",
+		"GIT_NO_REPLACE_OBJECTS=1",
+		"GIT_TERMINAL_PROMPT=0",
+		"GIT_ASKPASS=true",
+		"GIT_ALLOW_PROTOCOL=" + allow,
+		"GIT_SSH_COMMAND=ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o PermitLocalCommand=no",
+	}, g.Env...)
+}
+
+func isFile(location string) bool {
+	return strings.HasPrefix(location, "/") || strings.HasPrefix(location, "file://")
+}
+
+// settings are given with every call, before the verb.
+var settings = []string{
+	"-c", "core.hooksPath=/dev/null",
+	"-c", "core.fsmonitor=false",
+	"-c", "credential.helper=",
+	"-c", "gc.auto=0",
+	"-c", "maintenance.auto=false",
+	"-c", "protocol.version=2",
+	"-c", "submodule.recurse=false",
+	"-c", "fetch.recurseSubmodules=false",
+	"-c", "http.lowSpeedLimit=1000",
+	"-c", "http.lowSpeedTime=30",
+}
+
+// killDelay is how long a child may take to end after it was told to.
+const killDelay = 2 * time.Second
+
+func (g *Git) command(ctx context.Context, dir, location string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, g.Program, append(append([]string(nil), settings...), args...)...)
+	cmd.Dir = dir
+	cmd.Env = g.environment(dir, location)
+	// git starts helpers of its own; all of them end together.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = killDelay
+	return cmd
+}
+
+// Error is what git said.
+type Error struct {
+	Location string
+	Stderr   string
+	Err      error
+}
+
+func (e *Error) Error() string {
+	text := lastLines(e.Stderr)
+	if text == "" {
+		text = e.Err.Error()
+	}
+	return fmt.Sprintf("git, from %s: %s", e.Location, text)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// lastLines returns the lines in which git names its trouble, on one line.
+func lastLines(stderr string) string {
+	var keep []string
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "hint:") && !strings.HasPrefix(line, "warning:") {
+			keep = append(keep, refusal.Printable(line))
+		}
+	}
+	return strings.Join(keep[max(0, len(keep)-3):], "; ")
+}
+
+func (g *Git) run(ctx context.Context, dir, location string, args ...string) (string, error) {
+	cmd := g.command(ctx, dir, location, args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+			return "", fmt.Errorf("git, from %s: %w", location, err)
+		}
+		return "", &Error{location, stderr.String(), err}
+	}
+	return stdout.String(), nil
+}
+
+// Resolve finds the commit that a ref names at the location; the empty ref is
+// the default branch. Tags come before branches, as git has it, and stand for
+// the commit that they point to.
+func (g *Git) Resolve(ctx context.Context, location, ref string) (Ref, error) {
+	if gitobject.IsID(ref) {
+		return Ref{Commit: ref}, nil
+	}
+	dir, err := os.MkdirTemp(g.Temp, "git-")
+	if err != nil {
+		return Ref{}, err
+	}
+	defer os.RemoveAll(dir)
+	names := candidates(ref)
+	args := append([]string{"ls-remote", "--quiet", "--end-of-options", location}, names...)
+	for _, n := range names {
+		args = append(args, n+"^{}")
+	}
+	out, err := g.run(ctx, dir, location, args...)
+	if err != nil {
+		return Ref{}, err
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(out) {
+		if id, name, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && gitobject.IsID(id) {
+			found[name] = id
+		}
+	}
+	for _, name := range names {
+		if id, ok := found[name+"^{}"]; ok {
+			return Ref{name, id}, nil
+		}
+		if id, ok := found[name]; ok {
+			return Ref{name, id}, nil
+		}
+	}
+	if isAbbreviation(ref) {
+		return g.expand(ctx, location, ref)
+	}
+	return Ref{}, fmt.Errorf("%w: %q at %s", ErrNoRef, ref, location)
+}
+
+// candidates returns the full names that a ref may stand for, best first.
+func candidates(ref string) []string {
+	if ref == "" || ref == "HEAD" {
+		return []string{"HEAD"}
+	}
+	if strings.HasPrefix(ref, "refs/") {
+		return []string{ref}
+	}
+	return []string{"refs/" + ref, "refs/tags/" + ref, "refs/heads/" + ref}
+}
+
+func isAbbreviation(ref string) bool {
+	return len(ref) >= 4 && len(ref) < 40 && strings.Trim(ref, "0123456789abcdef") == ""
+}
+
+// expand finds the commit that an abbreviated id stands for, among those that
+// a branch or tag can reach.
+func (g *Git) expand(ctx context.Context, location, short string) (Ref, error) {
+	dir, err := g.initRepository(ctx, 40)
+	if err != nil {
+		return Ref{}, err
+	}
+	defer os.RemoveAll(dir)
+	if err := g.fetchAll(ctx, dir, location, "--filter=tree:0"); err != nil {
+		return Ref{}, err
+	}
+	out, err := g.run(ctx, dir, location, "rev-parse", "--verify", "--quiet", "--end-of-options", short+"^{commit}")
+	id := strings.TrimSpace(out)
+	if err != nil || !gitobject.IsID(id) {
+		return Ref{}, fmt.Errorf("%w: %q at %s names no single commit", ErrNoRef, short, location)
+	}
+	return Ref{Commit: id}, nil
+}
+
+func (g *Git) initRepository(ctx context.Context, idLength int) (string, error) {
+	dir, err := os.MkdirTemp(g.Temp, "git-")
+	if err != nil {
+		return "", err
+	}
+	format := "sha1"
+	if idLength == 64 {
+		format = "sha256"
+	}
+	if _, err := g.run(ctx, dir, dir, "init", "--quiet", "--bare", "--template=", "--object-format="+format, dir); err != nil {
+		os.RemoveAll(dir)
+		return "", err
+	}
+	return dir, nil
+}
+
+func (g *Git) fetchAll(ctx context.Context, dir, location string, options ...string) error {
+	args := append([]string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head"}, options...)
+	args = append(args, "--end-of-options", location, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+	_, err := g.run(ctx, dir, location, args...)
+	return err
+}
+
+// Fetch fetches one commit without its history and hands its objects to use.
+// The repository that they come from is gone when Fetch returns.
+func (g *Git) Fetch(ctx context.Context, location, commit string, use func(gitobject.Store) error) error {
+	dir, err := g.initRepository(ctx, len(commit))
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	_, err = g.run(ctx, dir, location, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--end-of-options", location, commit)
+	if refusesSingle(err) {
+		// An old server: take everything, and look for the commit there.
+		err = g.fetchAll(ctx, dir, location)
+	}
+	if err != nil {
+		return err
+	}
+	return g.objects(ctx, dir, filepath.Join(dir, "objects"), use)
+}
+
+// refusesSingle tells from git's words whether a server does not give out
+// commits by their ids.
+func refusesSingle(err error) bool {
+	var failed *Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	for _, words := range []string{"not our ref", "unadvertised object", "shallow capabilities", "couldn't find remote ref"} {
+		if strings.Contains(failed.Stderr, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// Objects hands the objects of a directory such as .git/objects to use,
+// without reading any configuration that lies beside it.
+func (g *Git) Objects(ctx context.Context, objects string, idLength int, use func(gitobject.Store) error) error {
+	dir, err := g.initRepository(ctx, idLength)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return g.objects(ctx, dir, objects, use)
+}
+
+func (g *Git) objects(ctx context.Context, dir, objects string, use func(gitobject.Store) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := g.command(ctx, dir, dir, "cat-file", "--batch")
+	cmd.Env = append(cmd.Env, "GIT_DIR="+dir, "GIT_OBJECT_DIRECTORY="+objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES=")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err = use(&batch{stdin, gitobject.NewStream(stdout)})
+	stdin.Close()
+	cancel()
+	_ = cmd.Wait() // killed or not, all that counts has been read and hashed
+	return err
+}
+
+// batch asks a running "git cat-file --batch" for one object after the other.
+type batch struct {
+	ask    io.Writer
+	answer *gitobject.Stream
+}
+
+// Object implements gitobject.Store.
+func (b *batch) Object(id string, maxSize int64) (string, []byte, error) {
+	if !gitobject.IsID(id) {
+		return "", nil, &gitobject.Error{ID: id, Reason: "has a malformed id"}
+	}
+	if _, err := io.WriteString(b.ask, id+"\n"); err != nil {
+		return "", nil, fmt.Errorf("git cat-file: %w", err)
+	}
+	return b.answer.Object(id, maxSize)
+}

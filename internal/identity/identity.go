@@ -1,0 +1,213 @@
+// Package identity names sources and matches names against rules.
+//
+// An [Identity] is what policy, mirrors, bindings and provenance call a
+// source, whatever URL it was written as:
+//
+//	host[:port]/repository     https and ssh alike
+//	http:host[:port]/repository  plain http, never equal to the above
+//	file:/path                 a local directory, or a file:// URL
+//
+// The host is in lower case; scheme, user, default port and one final ".git"
+// are gone; percent-encoding is decoded. The rest is bytes: no case folding, no
+// Unicode normalisation, so a look-alike is another source.
+package identity
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// Identity is a source's canonical name. Make one with [New], [File] or
+// [Parse]; the zero value names nothing.
+type Identity string
+
+// Schemes whose sources never match a rule for another scheme. The empty
+// prefix stands for https and ssh.
+const (
+	httpPrefix = "http:"
+	filePrefix = "file:"
+)
+
+// New returns the identity of a repository on a host. scheme is "https",
+// "ssh" or "http"; host may carry a port; repository is the URL's path, still
+// percent-encoded.
+func New(scheme, host, repository string) (Identity, error) {
+	prefix, port, err := schemeOf(scheme)
+	if err != nil {
+		return "", err
+	}
+	host, err = cleanHost(host, port)
+	if err != nil {
+		return "", err
+	}
+	repository, err = cleanRepository(repository)
+	if err != nil {
+		return "", err
+	}
+	return Identity(prefix + host + "/" + repository), nil
+}
+
+func schemeOf(scheme string) (prefix, defaultPort string, err error) {
+	switch scheme {
+	case "https":
+		return "", "443", nil
+	case "ssh":
+		return "", "22", nil
+	case "http":
+		return httpPrefix, "80", nil
+	}
+	return "", "", fmt.Errorf("scheme %q names no source", scheme)
+}
+
+// File returns the identity of a local directory, given its absolute path.
+func File(dir string) (Identity, error) {
+	if !strings.HasPrefix(dir, "/") {
+		return "", fmt.Errorf("path %q is not absolute", dir)
+	}
+	if err := checkText(dir); err != nil {
+		return "", err
+	}
+	return Identity(filePrefix + path.Clean(dir)), nil
+}
+
+// Parse reads an identity as it is written in a policy or a binding. It must
+// be in canonical form already: what is compared is what was written.
+func Parse(s string) (Identity, error) {
+	scheme, rest := split(s)
+	if scheme == filePrefix {
+		id, err := File(rest)
+		return canonical(s, id, err)
+	}
+	host, repository, ok := strings.Cut(rest, "/")
+	if !ok {
+		return "", fmt.Errorf("%q names no repository: want host/repository", s)
+	}
+	// A literal percent sign would be decoded once more.
+	repository = strings.ReplaceAll(repository, "%", "%25")
+	id, err := New(map[string]string{"": "https", httpPrefix: "http"}[scheme], host, repository)
+	return canonical(s, id, err)
+}
+
+func canonical(s string, id Identity, err error) (Identity, error) {
+	if err != nil {
+		return "", err
+	}
+	if string(id) != s {
+		return "", fmt.Errorf("%q is not in canonical form: want %q", s, id)
+	}
+	return id, nil
+}
+
+func split(s string) (scheme, rest string) {
+	for _, prefix := range []string{httpPrefix, filePrefix} {
+		if rest, ok := strings.CutPrefix(s, prefix); ok {
+			return prefix, rest
+		}
+	}
+	return "", s
+}
+
+// IsFile reports whether the identity is that of a local directory.
+func (id Identity) IsFile() bool { return strings.HasPrefix(string(id), filePrefix) }
+
+// IsHTTP reports whether the identity is that of a plain http source.
+func (id Identity) IsHTTP() bool { return strings.HasPrefix(string(id), httpPrefix) }
+
+// At returns the identity with a path below the source's root, in the
+// notation that rules use: ID//PATH, or ID alone for the root.
+func (id Identity) At(p string) string {
+	if p == "" || p == "." {
+		return string(id)
+	}
+	return string(id) + "//" + p
+}
+
+// cleanHost lower-cases a host, removes its default port, and refuses
+// anything that two programs could read differently.
+func cleanHost(host, defaultPort string) (string, error) {
+	name, port := host, ""
+	if strings.HasPrefix(host, "[") {
+		end := strings.Index(host, "]")
+		if end < 0 {
+			return "", fmt.Errorf("host %q: no closing bracket", host)
+		}
+		name, port = host[:end+1], host[end+1:]
+	} else if i := strings.IndexByte(host, ':'); i >= 0 {
+		name, port = host[:i], host[i:]
+	}
+	if name == "" || strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
+		return "", fmt.Errorf("host %q is not a host name", host)
+	}
+	for _, c := range []byte(name) {
+		if !hostByte(c) {
+			return "", fmt.Errorf("host %q: character %q is not allowed", host, c)
+		}
+	}
+	if port != "" {
+		digits := strings.TrimPrefix(port, ":")
+		if !decimal(digits) {
+			return "", fmt.Errorf("host %q: port %q is not a number from 1 to 65535", host, port)
+		}
+		if digits == defaultPort {
+			port = ""
+		}
+	}
+	return strings.ToLower(name) + port, nil
+}
+
+func hostByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(".-_:[]", c) >= 0
+}
+
+// decimal reports whether s is a port number without leading zeros.
+func decimal(s string) bool {
+	if s == "" || len(s) > 5 || s[0] == '0' {
+		return false
+	}
+	n := 0
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' {
+			return false
+		}
+		n = n*10 + int(c-'0')
+	}
+	return n <= 65535
+}
+
+// cleanRepository decodes a repository's path and removes slashes at its ends
+// and one final ".git".
+func cleanRepository(p string) (string, error) {
+	decoded, err := url.PathUnescape(p)
+	if err != nil {
+		return "", fmt.Errorf("repository %q: %w", p, err)
+	}
+	decoded = strings.TrimSuffix(strings.TrimPrefix(decoded, "/"), "/")
+	decoded = strings.TrimSuffix(decoded, ".git")
+	if decoded == "" {
+		return "", fmt.Errorf("repository %q is empty", p)
+	}
+	if err := checkText(decoded); err != nil {
+		return "", err
+	}
+	for seg := range strings.SplitSeq(decoded, "/") {
+		switch {
+		case seg == "":
+			return "", fmt.Errorf("repository %q has an empty segment", p)
+		case seg == "." || seg == "..":
+			return "", fmt.Errorf("repository %q has a segment %q", p, seg)
+		}
+	}
+	return decoded, nil
+}
+
+// checkText refuses characters on which URL parsers disagree.
+func checkText(s string) error {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c == 0x7f || strings.IndexByte(`\?#"<>|`, c) >= 0 {
+			return fmt.Errorf("%q: character %q is not allowed", s, c)
+		}
+	}
+	return nil
+}

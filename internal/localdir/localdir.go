@@ -1,0 +1,279 @@
+// Package localdir reads a local directory into a tree: the bytes as they lie
+// on disk, each file once.
+package localdir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/trustomize/trustomize/internal/gitobject"
+	"github.com/trustomize/trustomize/materials"
+)
+
+// Root returns the repository that contains a directory: the nearest
+// directory at or above it that holds .git, else the directory itself. Both
+// paths are absolute and free of links; rel is the directory below the root.
+func Root(dir string) (root, rel string, err error) {
+	abs, err := Real(dir)
+	if err != nil {
+		return "", "", err
+	}
+	for d := abs; ; d = filepath.Dir(d) {
+		if _, err := os.Lstat(filepath.Join(d, ".git")); err == nil {
+			rel, err := filepath.Rel(d, abs)
+			return d, filepath.ToSlash(rel), err
+		}
+		if d == filepath.Dir(d) {
+			return abs, ".", nil
+		}
+	}
+}
+
+// Real returns the directory's absolute path without links.
+func Real(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	if abs, err = filepath.EvalSymlinks(abs); err != nil {
+		return "", err
+	}
+	info, err := os.Stat(abs)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("%s is not a directory", dir)
+	}
+	return abs, nil
+}
+
+// Read reads everything below root but .git into a tree. A directory below it
+// that has a .git of its own is a submodule: it appears with its commit and
+// without its files. Sockets, devices and pipes are errors.
+func Read(root string, limits gitobject.Limits) (*materials.Tree, error) {
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	r := &reader{root: dir, limits: limits, left: limits.Bytes}
+	if err := r.dir("."); err != nil {
+		return nil, err
+	}
+	return materials.NewTree(r.entries)
+}
+
+type reader struct {
+	root    *os.Root // every path is opened below it, whatever links say
+	limits  gitobject.Limits
+	left    int64
+	entries []materials.Entry
+}
+
+func (r *reader) dir(dir string) error {
+	f, err := r.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	names, err := f.Readdirnames(-1)
+	f.Close()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if dir == "." && name == ".git" {
+			continue
+		}
+		if err := r.entry(path.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *reader) entry(p string) error {
+	info, err := r.root.Lstat(p)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		if _, err := r.root.Lstat(path.Join(p, ".git")); err != nil {
+			return r.dir(p)
+		}
+		commit, err := Head(filepath.Join(r.root.Name(), filepath.FromSlash(p)))
+		if err != nil {
+			return fmt.Errorf("%s is a repository of its own, and its commit cannot be read: %w", p, err)
+		}
+		return r.add(materials.Entry{Path: p, Mode: materials.ModeSubmodule, Commit: commit.ID})
+	}
+	e := materials.Entry{Path: p, Mode: materials.ModeFile}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		e.Mode = materials.ModeLink
+		text, err := r.root.Readlink(p)
+		if err != nil {
+			return err
+		}
+		e.Data = []byte(text)
+	case info.Mode().IsRegular():
+		if info.Mode()&0o100 != 0 {
+			e.Mode = materials.ModeExecutable
+		}
+		if e.Data, err = r.file(p); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%s is neither a file, a directory nor a link", p)
+	}
+	return r.add(e)
+}
+
+func (r *reader) file(p string) ([]byte, error) {
+	f, err := r.root.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, r.left+1))
+	if err != nil {
+		return nil, err
+	}
+	r.left -= int64(len(data))
+	if r.left < 0 {
+		return nil, &gitobject.LimitError{What: "bytes", Limit: r.limits.Bytes}
+	}
+	return data, nil
+}
+
+func (r *reader) add(e materials.Entry) error {
+	if len(r.entries) >= r.limits.Files {
+		return &gitobject.LimitError{What: "files", Limit: int64(r.limits.Files)}
+	}
+	r.entries = append(r.entries, e)
+	return nil
+}
+
+// Checkout is what a directory's .git says of the commit that is checked out.
+type Checkout struct {
+	ID      string // commit id
+	Objects string // directory of its objects
+}
+
+// Head reads the commit that a checkout's HEAD names, without git and without
+// the repository's configuration: both could be somebody else's.
+func Head(dir string) (Checkout, error) {
+	gitDir, err := gitDir(dir)
+	if err != nil {
+		return Checkout{}, err
+	}
+	common := gitDir
+	if text, err := readSmall(filepath.Join(gitDir, "commondir")); err == nil {
+		common = absolute(gitDir, text)
+	}
+	head, err := readSmall(filepath.Join(gitDir, "HEAD"))
+	if err != nil {
+		return Checkout{}, err
+	}
+	id := head
+	if ref, ok := strings.CutPrefix(head, "ref: "); ok {
+		if id, err = lookupRef(gitDir, common, ref); err != nil {
+			return Checkout{}, err
+		}
+	}
+	if !gitobject.IsID(id) {
+		return Checkout{}, fmt.Errorf("HEAD is %q", id)
+	}
+	return Checkout{id, filepath.Join(common, "objects")}, nil
+}
+
+// gitDir follows a .git file, as submodules and worktrees have it.
+func gitDir(dir string) (string, error) {
+	p := filepath.Join(dir, ".git")
+	info, err := os.Stat(p)
+	if err != nil {
+		return "", err
+	}
+	if info.IsDir() {
+		return p, nil
+	}
+	text, err := readSmall(p)
+	if err != nil {
+		return "", err
+	}
+	target, ok := strings.CutPrefix(text, "gitdir: ")
+	if !ok {
+		return "", errors.New(".git is neither a directory nor a pointer to one")
+	}
+	return absolute(dir, target), nil
+}
+
+func absolute(dir, p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(dir, p)
+}
+
+func lookupRef(gitDir, common, ref string) (string, error) {
+	if !strings.HasPrefix(ref, "refs/") || !filepath.IsLocal(ref) {
+		return "", fmt.Errorf("HEAD names %q", ref)
+	}
+	for _, dir := range []string{gitDir, common} {
+		if id, err := readSmall(filepath.Join(dir, ref)); err == nil {
+			return id, nil
+		}
+	}
+	packed, err := os.ReadFile(filepath.Join(common, "packed-refs"))
+	if err != nil {
+		return "", fmt.Errorf("no commit under %s", ref)
+	}
+	for line := range strings.Lines(string(packed)) {
+		if id, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == ref {
+			return id, nil
+		}
+	}
+	return "", fmt.Errorf("no commit under %s", ref)
+}
+
+// readSmall returns a small file's text without white space around it.
+func readSmall(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 4096))
+	return strings.TrimSpace(string(data)), err
+}
+
+// Origin returns the URL of the remote named origin as the checkout's
+// configuration has it, or "". It serves as a hint to people, never to decide.
+func Origin(dir string) string {
+	gitDir, err := gitDir(dir)
+	if err != nil {
+		return ""
+	}
+	config, err := os.ReadFile(filepath.Join(gitDir, "config"))
+	if err != nil {
+		return ""
+	}
+	inOrigin := false
+	for line := range strings.Lines(string(config)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "[") {
+			inOrigin = line == `[remote "origin"]`
+			continue
+		}
+		if name, value, ok := strings.Cut(line, "="); ok && inOrigin && strings.TrimSpace(name) == "url" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,239 @@
+// Package policy says whose word counts for which source.
+//
+// A policy is one YAML file that the operator owns. It is never looked for in a
+// repository, and its relative paths are relative to its own folder. Unknown
+// fields are errors, and so is every field that this version does not act on:
+// nothing that an operator wrote is ignored.
+//
+// Rules are tried in order and the first whose match fits decides; a source
+// that none fits is refused. For the syntax of a match see [Rule] and the
+// package's example.
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/trustomize/trustomize/internal/identity"
+	"github.com/trustomize/trustomize/internal/signature"
+	"github.com/trustomize/trustomize/internal/strictyaml"
+)
+
+// MaxSize is the size in bytes over which a policy, or a key that it names, is
+// not read.
+const MaxSize = 4 << 20
+
+// Policy is a policy that was read, checked, and its keys loaded. Make one with
+// [Load].
+type Policy struct {
+	Name   string
+	File   string
+	Digest string // "sha256:" and the SHA-256 of the file in hexadecimal
+	Spec   Spec
+
+	rules   []CompiledRule
+	signers map[string]signature.Key
+	logKeys []signature.Key
+}
+
+// CompiledRule is a rule with its match read and its signers looked up.
+type CompiledRule struct {
+	Rule
+	Pattern identity.Pattern
+	Signers []NamedKey
+}
+
+// NamedKey is a key under the name that the policy gives its signer.
+type NamedKey struct {
+	Name string
+	signature.Key
+}
+
+// Error is all that is wrong with a policy.
+type Error struct {
+	File     string
+	Problems strictyaml.Problems
+}
+
+func (e *Error) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = "policy " + e.File + ":" + p.Error()
+		if p.Line == 0 {
+			lines[i] = "policy " + e.File + ": " + p.Error()
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Load reads a policy and the public keys that it names. What is wrong with
+// its content comes as an *[Error] with all problems.
+func Load(file string) (*Policy, error) {
+	data, err := readLimited(file)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return parse(file, data, func(name string) ([]byte, error) {
+		return readLimited(within(filepath.Dir(file), name))
+	})
+}
+
+// within makes a path of the policy relative to the policy's folder.
+func within(dir, name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(dir, name)
+}
+
+// Path returns where a file that the policy names is.
+func (p *Policy) Path(name string) string { return within(filepath.Dir(p.File), name) }
+
+func readLimited(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", file)
+	}
+	if info.Size() > MaxSize {
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d allowed", file, info.Size(), MaxSize)
+	}
+	return os.ReadFile(file)
+}
+
+// parse reads a policy; read returns the content of a file that it names.
+func parse(file string, data []byte, read func(string) ([]byte, error)) (*Policy, error) {
+	var doc document
+	positions, err := strictyaml.Decode(data, &doc)
+	c := &checker{doc: positions, spec: &doc.Spec, read: read}
+	if problems, ok := err.(strictyaml.Problems); ok {
+		c.problems = problems
+	}
+	sum := sha256.Sum256(data)
+	p := &Policy{
+		Name:   doc.Metadata.Name,
+		File:   file,
+		Digest: "sha256:" + hex.EncodeToString(sum[:]),
+		Spec:   doc.Spec,
+	}
+	if err == nil {
+		c.check(&doc, p)
+	}
+	if len(c.problems) > 0 {
+		c.problems.Sort()
+		return nil, &Error{file, c.problems}
+	}
+	p.applyDefaults()
+	return p, nil
+}
+
+// Defaults of [Limits].
+const (
+	DefaultSources        = 256
+	DefaultDepth          = 32
+	DefaultFilesPerSource = 100_000
+	DefaultBytesPerSource = 512 << 20
+	DefaultFetchTimeout   = 2 * time.Minute
+)
+
+func (p *Policy) applyDefaults() {
+	l := &p.Spec.Limits
+	setDefault(&l.Sources, DefaultSources)
+	setDefault(&l.Depth, DefaultDepth)
+	setDefault(&l.FilesPerSource, DefaultFilesPerSource)
+	setDefault(&l.BytesPerSource, int64(DefaultBytesPerSource))
+	setDefault(&l.FetchTimeout, Duration(DefaultFetchTimeout))
+	for i := range p.rules {
+		setDefault(&p.rules[i].Closure, ClosureTree)
+		setDefault(&p.rules[i].Threshold, 1)
+	}
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Knows reports whether some rule could apply to some file of the source. A
+// source that no rule knows is refused before anything is fetched.
+func (p *Policy) Knows(id identity.Identity) bool {
+	for i := range p.rules {
+		if p.rules[i].Pattern.MatchesSource(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// Rule returns the first rule that matches the file below the source's root.
+func (p *Policy) Rule(id identity.Identity, file string) (*CompiledRule, bool) {
+	for i := range p.rules {
+		if p.rules[i].Pattern.Matches(id, file) {
+			return &p.rules[i], true
+		}
+	}
+	return nil, false
+}
+
+// SignerOf returns the name of a signer that has the key with this
+// fingerprint, whether or not any rule accepts it.
+func (p *Policy) SignerOf(fingerprint string) (string, bool) {
+	for name, key := range p.signers {
+		if key.Fingerprint == fingerprint {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// Signers returns every signer's key.
+func (p *Policy) Signers() []NamedKey {
+	return namedKeys(p.signers, sortedNames(p.signers))
+}
+
+// LogKeys returns the keys of the policy's logs, in their order.
+func (p *Policy) LogKeys() []signature.Key { return p.logKeys }
+
+// Mirror returns where the bytes of a source come from: the location that the
+// first matching mirror gives, else what the URL says. repository is the
+// source's path as it was written.
+func (p *Policy) Mirror(id identity.Identity, repository, clone string) string {
+	for _, m := range p.Spec.Mirrors {
+		if !mirrors(m.Prefix, string(id)) {
+			continue
+		}
+		// Host and first segments are those of the prefix; what follows is
+		// taken as it was written, with a final .git where there was one.
+		skip := strings.Count(strings.Trim(m.Prefix, "/"), "/")
+		written := strings.Split(repository, "/")
+		if skip >= len(written) {
+			return m.To
+		}
+		return strings.TrimSuffix(m.To, "/") + "/" + escapeFor(m.To, strings.Join(written[skip:], "/"))
+	}
+	return clone
+}
+
+// mirrors reports whether a prefix, which ends with a whole segment, applies.
+func mirrors(prefix, id string) bool {
+	prefix = strings.TrimSuffix(prefix, "/")
+	return id == prefix || strings.HasPrefix(id, prefix+"/")
+}
+
+// escapeFor percent-encodes a path where it becomes part of a URL.
+func escapeFor(to, p string) string {
+	if strings.Contains(to, "://") {
+		return (&url.URL{Path: p}).EscapedPath()
+	}
+	return p
+}

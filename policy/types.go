@@ -1,0 +1,256 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// APIVersion and Kind are what a policy's first two fields must say.
+const (
+	APIVersion = "trustomize.dev/v1alpha1"
+	Kind       = "Policy"
+)
+
+// document is the file as it is written. Field names are the schema.
+type document struct {
+	APIVersion string   `yaml:"apiVersion"`
+	Kind       string   `yaml:"kind"`
+	Metadata   Metadata `yaml:"metadata"`
+	Spec       Spec     `yaml:"spec"`
+}
+
+// Metadata names the policy.
+type Metadata struct {
+	Name string `yaml:"name"`
+}
+
+// Spec is all that a policy says.
+type Spec struct {
+	Signers      map[string]Signer `yaml:"signers"`
+	Sources      []Rule            `yaml:"sources"`
+	Mirrors      []Mirror          `yaml:"mirrors"`
+	Credentials  []Credential      `yaml:"credentials"`
+	Limits       Limits            `yaml:"limits"`
+	Allow        Allow             `yaml:"allow"`
+	Sign         *Sign             `yaml:"sign"`
+	ManifestSign *ManifestSign     `yaml:"manifestSign"`
+	Log          *Log              `yaml:"log"`
+	Applications []Application     `yaml:"applications"`
+}
+
+// Signer is somebody whose signature may count. Exactly one field is set.
+type Signer struct {
+	PublicKey *KeyRef  `yaml:"publicKey"`
+	Keyless   *Keyless `yaml:"keyless"`
+	PGP       *FileRef `yaml:"pgp"`
+	SSH       *FileRef `yaml:"ssh"`
+}
+
+// KeyRef says where a key is. Exactly one field is set. Files are relative to
+// the policy's folder.
+type KeyRef struct {
+	File string `yaml:"file"`
+	PEM  string `yaml:"pem"`
+	KMS  string `yaml:"kms"`
+}
+
+// FileRef names a file, relative to the policy's folder.
+type FileRef struct {
+	File string `yaml:"file"`
+}
+
+// Keyless is an identity that a certificate authority vouches for.
+type Keyless struct {
+	Issuer      string   `yaml:"issuer"`
+	Subject     string   `yaml:"subject"`
+	TrustedRoot *FileRef `yaml:"trustedRoot"`
+}
+
+// Rule says what must hold for the sources that it matches. All its fields
+// must hold at once.
+type Rule struct {
+	Match            string      `yaml:"match"`
+	SignedBy         []string    `yaml:"signedBy"`
+	Threshold        int         `yaml:"threshold"`
+	Bound            bool        `yaml:"bound"`
+	Closure          Closure     `yaml:"closure"`
+	Pinned           []Pin       `yaml:"pinned"`
+	Refs             []string    `yaml:"refs"`
+	Locked           bool        `yaml:"locked"`
+	LockedBy         []string    `yaml:"lockedBy"`
+	CommitSignedBy   []string    `yaml:"commitSignedBy"`
+	ArtifactSignedBy []string    `yaml:"artifactSignedBy"`
+	Config           bool        `yaml:"config"`
+	Unverified       *Unverified `yaml:"unverified"`
+}
+
+// Closure says which files of a list's scope must hold.
+type Closure string
+
+// The closures. Tree is the default: every file of the scope. Reached: every
+// file that the build reads or probes for; other differences warn.
+const (
+	ClosureTree    Closure = "tree"
+	ClosureReached Closure = "reached"
+)
+
+// UnmarshalText accepts the closures' names.
+func (c *Closure) UnmarshalText(text []byte) error {
+	switch v := Closure(text); v {
+	case ClosureTree, ClosureReached:
+		*c = v
+		return nil
+	}
+	return fmt.Errorf("want %q or %q, not %q", ClosureTree, ClosureReached, text)
+}
+
+// Pin is one state of a source that is accepted: a commit, a digest, or both at
+// once.
+type Pin struct {
+	Commit string `yaml:"commit"` // 40 or 64 hexadecimal digits
+	Digest string `yaml:"digest"` // sha256: and 64 hexadecimal digits
+}
+
+// Unverified lets a source pass that nobody vouches for.
+type Unverified struct {
+	Reason string `yaml:"reason"`
+	Until  string `yaml:"until"`
+}
+
+// Mirror says where the bytes of sources whose identity begins with Prefix
+// come from: To, followed by the rest of the path as it was written. Their
+// identity stays.
+type Mirror struct {
+	Prefix string `yaml:"prefix"`
+	To     string `yaml:"to"`
+}
+
+// Credential is reserved.
+type Credential struct {
+	Prefix string `yaml:"prefix"`
+}
+
+// Limits bounds what a build may load. Zero means the default.
+type Limits struct {
+	Sources        int      `yaml:"sources"`        // distinct sources in a build
+	Depth          int      `yaml:"depth"`          // references from the root to a source
+	FilesPerSource int      `yaml:"filesPerSource"` // entries of a source's tree
+	BytesPerSource int64    `yaml:"bytesPerSource"` // bytes of a source's files in all
+	FetchTimeout   Duration `yaml:"fetchTimeout"`   // for one source, as in 90s
+}
+
+// Duration is a time.Duration written as Go does: 90s, 2m.
+type Duration time.Duration
+
+// UnmarshalText reads a positive duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v <= 0 {
+		return fmt.Errorf("want a duration such as 90s, not %q", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Allow lists what is off unless an operator says otherwise.
+type Allow struct {
+	Flags    []string `yaml:"flags"`
+	FileURLs bool     `yaml:"fileURLs"` // file:// in a kustomization
+}
+
+// Sign says what output is signed with, and which resources. It is written as
+// "none", or as a mapping.
+type Sign struct {
+	None          bool            `yaml:"-"`
+	Key           *KeyRef         `yaml:"key"`
+	UnverifiedKey *KeyRef         `yaml:"unverifiedKey"`
+	Match         []ResourceMatch `yaml:"match"` // empty: everything but Secrets
+}
+
+// UnmarshalText accepts "none".
+func (s *Sign) UnmarshalText(text []byte) error {
+	if string(text) != "none" {
+		return fmt.Errorf("want none, or a mapping with a key, not %q", text)
+	}
+	s.None = true
+	return nil
+}
+
+// ResourceMatch selects resources. Empty fields match everything; "*" is any
+// text, also as a part of one.
+type ResourceMatch struct {
+	Group     string `yaml:"group"`
+	Version   string `yaml:"version"`
+	Kind      string `yaml:"kind"`
+	Namespace string `yaml:"namespace"`
+	Name      string `yaml:"name"`
+}
+
+// ManifestSign is the key for manifests that trustomize did not build.
+type ManifestSign struct {
+	Key *KeyRef `yaml:"key"`
+}
+
+// LogMode says what becomes of a build's statement.
+type LogMode string
+
+// The modes. Required: no YAML before the log has answered with a proof. None:
+// nothing is logged.
+const (
+	LogRequired LogMode = "required"
+	LogSpool    LogMode = "spool"
+	LogNone     LogMode = "none"
+)
+
+// UnmarshalText accepts the modes' names.
+func (m *LogMode) UnmarshalText(text []byte) error {
+	switch v := LogMode(text); v {
+	case LogRequired, LogSpool, LogNone:
+		*m = v
+		return nil
+	}
+	return fmt.Errorf("want required, spool or none, not %q", text)
+}
+
+// Log says where statements are logged.
+type Log struct {
+	Mode  LogMode `yaml:"mode"`
+	Rekor []Rekor `yaml:"rekor"`
+}
+
+// Rekor is one transparency log and the key that its proofs must verify with.
+type Rekor struct {
+	URL       string  `yaml:"url"`
+	Version   int     `yaml:"version"` // 1 or 2
+	PublicKey *KeyRef `yaml:"publicKey"`
+}
+
+// Application says what holds for an ArgoCD Application.
+type Application struct {
+	Match       ApplicationMatch `yaml:"match"`
+	Enforcement string           `yaml:"enforcement"`
+	Overrides   Overrides        `yaml:"overrides"`
+	Emits       []ResourceMatch  `yaml:"emits"`
+}
+
+// Overrides lists what somebody who is not a signer may change: values that
+// are allowed, or kinds of change that are.
+type Overrides struct {
+	Images            []string `yaml:"images"`
+	Replicas          bool     `yaml:"replicas"`
+	NamePrefix        bool     `yaml:"namePrefix"`
+	NameSuffix        bool     `yaml:"nameSuffix"`
+	Namespace         bool     `yaml:"namespace"`
+	CommonLabels      bool     `yaml:"commonLabels"`
+	CommonAnnotations bool     `yaml:"commonAnnotations"`
+	Patches           bool     `yaml:"patches"`
+	Components        bool     `yaml:"components"`
+}
+
+// ApplicationMatch selects Applications.
+type ApplicationMatch struct {
+	Project              string `yaml:"project"`
+	Name                 string `yaml:"name"`
+	DestinationNamespace string `yaml:"destinationNamespace"`
+	Repository           string `yaml:"repository"`
+}
