@@ -1,0 +1,272 @@
+package provenance
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	"github.com/sigstore/rekor-tiles/v2/pkg/note"
+	"github.com/sigstore/sigstore-go/pkg/bundle"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/sign"
+	"github.com/sigstore/sigstore-go/pkg/verify"
+	"github.com/sigstore/sigstore/pkg/signature"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// Log is one Rekor instance and the key that its proofs must verify with.
+type Log struct {
+	URL     string
+	Version int // 1 or 2
+	Key     crypto.PublicKey
+}
+
+// Signer is what a statement is signed with.
+type Signer interface {
+	PublicPEM() ([]byte, error)
+	SignWith(message []byte, hash crypto.Hash) ([]byte, error)
+	SignAfresh(message []byte, hash crypto.Hash) ([]byte, error)
+}
+
+// Store keeps bundles by name, where an equal build finds them. What it gives
+// is verified before it is used.
+type Store interface {
+	Get(kind, name string) (io.ReadCloser, error)
+	Put(kind, name string, write func(io.Writer) error) error
+	Remove(kind, name string)
+}
+
+// Recorder signs statements and, where there is a log, logs them.
+type Recorder struct {
+	Signer Signer
+	Public crypto.PublicKey // the signer's
+	Log    *Log             // nil: statements are signed and not logged
+	Store  Store
+	Client *http.Client
+}
+
+// Record is a signed statement with the proof that it was logged.
+type Record struct {
+	Bundle []byte // a Sigstore bundle, JSON
+	Index  int64  // in the log; -1 without one
+	Known  bool   // the entry was there before
+}
+
+// Error says that a log gave no proof that verifies.
+type Error struct {
+	URL string
+	Err error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("log %s: %v", e.URL, e.Err) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+const bundles = "bundles"
+
+// maxBundle bounds the size in bytes of a stored bundle.
+const maxBundle = 64 << 20
+
+// Record signs the statement and logs it, unless the store has a bundle for
+// the same statement, key and log whose proof verifies.
+func (r *Recorder) Record(ctx context.Context, statement []byte) (*Record, error) {
+	pair, err := newKeypair(r.Signer, r.Public, r.Log != nil && r.Log.Version == 2)
+	if err != nil {
+		return nil, err
+	}
+	material, err := r.material(pair)
+	if err != nil {
+		return nil, err
+	}
+	name := r.name(statement, pair)
+	if record, err := r.stored(name, statement, material); err == nil {
+		return record, nil
+	} else if !errors.Is(err, os.ErrNotExist) {
+		r.Store.Remove(bundles, name) // damaged, or made with another key
+	}
+	pb, err := r.sign(ctx, pair, statement)
+	if err != nil {
+		return nil, err
+	}
+	data, err := marshal(pb)
+	if err != nil {
+		return nil, err
+	}
+	record, err := r.verify(data, statement, material)
+	if err != nil {
+		return nil, err
+	}
+	err = r.Store.Put(bundles, name, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+	return record, err
+}
+
+// name depends on all that makes a bundle good for this statement.
+func (r *Recorder) name(statement []byte, pair *keypair) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%x\n%s\n", sha256.Sum256(statement), pair.hint)
+	if r.Log != nil {
+		der, _ := x509.MarshalPKIXPublicKey(r.Log.Key) // was parsed from such
+		fmt.Fprintf(h, "%s\n%d\n%x\n", r.Log.URL, r.Log.Version, sha256.Sum256(der))
+	}
+	return hex.EncodeToString(h.Sum(nil)) + ".sigstore.json"
+}
+
+func (r *Recorder) stored(name string, statement []byte, material root.TrustedMaterial) (*Record, error) {
+	f, err := r.Store.Get(bundles, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxBundle))
+	if err != nil {
+		return nil, err
+	}
+	record, err := r.verify(data, statement, material)
+	if err != nil {
+		return nil, err
+	}
+	record.Known = true
+	return record, nil
+}
+
+func (r *Recorder) sign(ctx context.Context, pair *keypair, statement []byte) (*protobundle.Bundle, error) {
+	content := &sign.DSSEData{Data: statement, PayloadType: PayloadType}
+	options := sign.BundleOptions{Context: ctx}
+	if r.Log == nil {
+		return sign.Bundle(content, pair, options)
+	}
+	rekor, err := r.Log.client(r.Client)
+	if err != nil {
+		return nil, &Error{r.Log.URL, err}
+	}
+	options.TransparencyLogs = []sign.Transparency{rekor}
+	pb, err := sign.Bundle(content, pair, options)
+	if errors.Is(err, errDuplicate) {
+		// The log has this entry and cannot give its proof back. It is not
+		// believed; a signature that it does not know gets a proof of its own.
+		pair.afresh = true
+		pb, err = sign.Bundle(content, pair, options)
+	}
+	if err != nil {
+		return nil, &Error{r.Log.URL, err}
+	}
+	return pb, nil
+}
+
+// verify checks that a bundle holds this statement, signed with our key, and
+// that its proof of inclusion verifies with the log's key.
+func (r *Recorder) verify(data, statement []byte, material root.TrustedMaterial) (*Record, error) {
+	record, err := r.verified(data, statement, material)
+	if err != nil && r.Log != nil {
+		return nil, &Error{r.Log.URL, fmt.Errorf("its answer does not verify: %w", err)}
+	}
+	return record, err
+}
+
+func (r *Recorder) verified(data, statement []byte, material root.TrustedMaterial) (*Record, error) {
+	var b bundle.Bundle
+	if err := b.UnmarshalJSON(data); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(b.GetDsseEnvelope().GetPayload(), statement) {
+		return nil, errors.New("the bundle holds another statement")
+	}
+	options := []verify.VerifierOption{verify.WithNoObserverTimestamps()}
+	index := int64(-1)
+	if r.Log != nil {
+		options = append(options, verify.WithTransparencyLog(1))
+		entries := b.GetVerificationMaterial().GetTlogEntries()
+		if len(entries) != 1 || entries[0].GetInclusionProof() == nil {
+			return nil, errors.New("there is no proof of inclusion")
+		}
+		index = entries[0].GetLogIndex()
+	}
+	verifier, err := verify.NewVerifier(material, options...)
+	if err != nil {
+		return nil, err
+	}
+	// The payload was compared above, byte by byte.
+	if _, err := verifier.Verify(&b, verify.NewPolicy(verify.WithoutArtifactUnsafe(), verify.WithKey())); err != nil {
+		return nil, err
+	}
+	return &Record{Bundle: data, Index: index}, nil
+}
+
+// marshal returns a bundle's JSON. protojson varies its white space on
+// purpose, so that is taken out.
+func marshal(pb *protobundle.Bundle) ([]byte, error) {
+	loose, err := protojson.Marshal(pb)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = json.Compact(&b, loose)
+	b.WriteByte('\n')
+	return b.Bytes(), err
+}
+
+// material is what a bundle is verified with: our own key and the log's, as
+// the policy has them, whatever the bundle says.
+type material struct {
+	root.BaseTrustedMaterial
+	logs     map[string]*root.TransparencyLog
+	verifier signature.Verifier
+}
+
+func (m *material) RekorLogs() map[string]*root.TransparencyLog { return m.logs }
+
+func (m *material) PublicKeyVerifier(string) (root.TimeConstrainedVerifier, error) {
+	return root.NewExpiringKey(m.verifier, time.Time{}, time.Time{}), nil
+}
+
+func (r *Recorder) material(pair *keypair) (*material, error) {
+	verifier, err := pair.verifier()
+	if err != nil {
+		return nil, err
+	}
+	m := &material{verifier: verifier, logs: map[string]*root.TransparencyLog{}}
+	if r.Log == nil {
+		return m, nil
+	}
+	id, err := r.Log.id()
+	if err != nil {
+		return nil, err
+	}
+	m.logs[hex.EncodeToString(id)] = &root.TransparencyLog{
+		BaseURL: r.Log.URL, ID: id, PublicKey: r.Log.Key,
+		HashFunc: crypto.SHA256, SignatureHashFunc: signatureHash(r.Log.Key),
+		ValidityPeriodStart: time.Unix(0, 0),
+	}
+	return m, nil
+}
+
+// id returns the id under which the log's entries name it: for version 1 the
+// SHA-256 of its key, for version 2 the key's id in its checkpoints.
+func (l *Log) id() ([]byte, error) {
+	if l.Version == 1 {
+		der, err := x509.MarshalPKIXPublicKey(l.Key)
+		sum := sha256.Sum256(der)
+		return sum[:], err
+	}
+	u, err := url.Parse(l.URL)
+	if err != nil {
+		return nil, err
+	}
+	_, id, err := note.KeyHash(u.Hostname(), l.Key)
+	return id, err
+}

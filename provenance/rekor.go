@@ -1,0 +1,92 @@
+package provenance
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	httptransport "github.com/go-openapi/runtime/client"
+	"github.com/go-openapi/strfmt"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	rekortilespb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
+	rekorv1 "github.com/sigstore/rekor/pkg/generated/client"
+	"github.com/sigstore/rekor/pkg/generated/client/entries"
+	"github.com/sigstore/sigstore-go/pkg/sign"
+	"google.golang.org/protobuf/encoding/protojson"
+)
+
+// errDuplicate says that a Rekor v2 has the entry already.
+var errDuplicate = errors.New("the log has an equal entry and gives no proof of it")
+
+// client returns sigstore-go's client for the log, on our own HTTP client.
+func (l *Log) client(client *http.Client) (*sign.Rekor, error) {
+	u, err := url.Parse(l.URL)
+	if err != nil {
+		return nil, err
+	}
+	opts := &sign.RekorOptions{BaseURL: l.URL, Version: uint32(l.Version)}
+	switch l.Version {
+	case 1:
+		transport := httptransport.NewWithClient(u.Host, rekorv1.DefaultBasePath, []string{u.Scheme}, client)
+		opts.Client = v1{entries.New(transport, strfmt.Default)}
+	case 2:
+		opts.ClientV2 = &v2{u.JoinPath("api/v2/log/entries").String(), client}
+	default:
+		return nil, fmt.Errorf("version %d is not known", l.Version)
+	}
+	return sign.NewRekor(opts), nil
+}
+
+// v1 narrows Rekor v1's generated client to what sigstore-go asks for.
+type v1 struct{ entries.ClientService }
+
+// v2 writes to Rekor v2's one endpoint (rekor-tiles, POST /api/v2/log/entries).
+type v2 struct {
+	endpoint string
+	client   *http.Client
+}
+
+// maxAnswer bounds the size in bytes of a log's answer.
+const maxAnswer = 10 << 20
+
+// Add implements sign.RekorV2Client.
+func (c *v2) Add(ctx context.Context, entry any) (*protorekor.TransparencyLogEntry, error) {
+	request, ok := entry.(*rekortilespb.HashedRekordRequestV002)
+	if !ok {
+		return nil, fmt.Errorf("an entry of type %T cannot be logged", entry)
+	}
+	body, err := protojson.Marshal(&rekortilespb.CreateEntryRequest{
+		Spec: &rekortilespb.CreateEntryRequest_HashedRekordRequestV002{HashedRekordRequestV002: request},
+	})
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusConflict:
+		return nil, errDuplicate
+	case resp.StatusCode != http.StatusCreated:
+		return nil, fmt.Errorf("status %s: %.200q", resp.Status, answer)
+	}
+	var tle protorekor.TransparencyLogEntry
+	if err := protojson.Unmarshal(answer, &tle); err != nil {
+		return nil, fmt.Errorf("its answer is malformed: %w", err)
+	}
+	return &tle, nil
+}

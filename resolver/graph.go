@@ -1,0 +1,302 @@
+package resolver
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/types"
+
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/verifyfs"
+)
+
+// Graph is what was resolved, with all that was found out about it.
+type Graph struct {
+	Root     *Node // nil when the root itself could not be read
+	Sources  []*Source
+	Refusals []*refusal.Refusal
+	Warnings []*refusal.Refusal // deviations that the closure "reached" lets pass
+	Failures []error            // what could not be done: networks, malformed files
+}
+
+// Node is a directory with a kustomization.
+type Node struct {
+	Source *Source
+	Dir    string // below the source's root, "." for the root
+	File   string // the kustomization's path; "" until it was found
+	Edges  []*Edge
+
+	rewrite   func(map[string]string) ([]byte, error)
+	via       []string // display names of the kustomizations that lead here
+	reached   bool
+	schema    bool
+	buildMeta []string
+}
+
+// Edge is a reference from one kustomization to another.
+type Edge struct {
+	Field  string // as in resources[0]
+	Text   string // as written
+	Remote bool   // to another source, through a URL
+	To     *Node  // nil when it could not be followed
+}
+
+// Name returns the node's kustomization for people: a path below the root for
+// the source that is built, identity and path for others.
+func (n *Node) Name() string {
+	file := n.File
+	if file == "" {
+		file = path.Join(n.Dir, "kustomization.yaml")
+	}
+	if n.Source.Root {
+		return file
+	}
+	return n.Source.Identity.At(file)
+}
+
+// graph assembles the result in an order that depends on the sources' content
+// alone.
+func (r *run) graph(root *Node) *Graph {
+	g := &Graph{Root: root}
+	if root != nil {
+		g.number(root)
+		g.findCycles(root)
+		g.checkBuildMetadata()
+	}
+	for _, f := range r.findings {
+		g.file(f)
+	}
+	g.Refusals = refusal.Sort(firstOfEach(g.Refusals))
+	g.Warnings = refusal.Sort(firstOfEach(g.Warnings))
+	slices.SortFunc(g.Failures, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	g.Failures = slices.CompactFunc(g.Failures, func(a, b error) bool { return a.Error() == b.Error() })
+	return g
+}
+
+func (g *Graph) file(f finding) {
+	chain := f.chain()
+	switch {
+	case f.failure != nil && len(chain) > 0:
+		g.Failures = append(g.Failures, fmt.Errorf("%w (via %s)", f.failure, strings.Join(chain, " > ")))
+	case f.failure != nil:
+		g.Failures = append(g.Failures, f.failure)
+	default:
+		one := *f.refusal
+		one.Via = chain
+		if f.warning {
+			g.Warnings = append(g.Warnings, &one)
+		} else {
+			g.Refusals = append(g.Refusals, &one)
+		}
+	}
+}
+
+// chain returns the kustomizations that lead to a place.
+func (p place) chain() []string {
+	switch {
+	case p.node == nil:
+		return nil
+	case p.self:
+		return p.node.via
+	}
+	return p.node.chain()
+}
+
+// chain returns the kustomizations that lead to the node, and its own.
+func (n *Node) chain() []string {
+	return append(slices.Clone(n.via), n.Name())
+}
+
+// firstOfEach keeps, of refusals that differ by their chain alone, the first.
+func firstOfEach(rs []*refusal.Refusal) []*refusal.Refusal {
+	type key struct {
+		code                             refusal.Code
+		source, commit, file, reason, to string
+	}
+	best := map[key]*refusal.Refusal{}
+	var keep []*refusal.Refusal
+	for _, one := range rs {
+		k := key{one.Code, one.Source, one.Commit, one.File, one.Reason, one.Want + one.Got}
+		old, ok := best[k]
+		if !ok {
+			best[k] = one
+			keep = append(keep, one)
+			continue
+		}
+		if chainLess(one.Via, old.Via) {
+			*old = *one
+		}
+	}
+	return keep
+}
+
+func chainLess(a, b []string) bool {
+	if len(a) != len(b) {
+		return len(a) < len(b)
+	}
+	return slices.Compare(a, b) < 0
+}
+
+// number walks the graph breadth first in the order of the references, and
+// notes for each node the shortest chain that leads to it, and for each source
+// its place in the list.
+func (g *Graph) number(root *Node) {
+	queue := []*Node{root}
+	root.reached = true
+	for len(queue) > 0 {
+		n := queue[0]
+		queue = queue[1:]
+		if !slices.Contains(g.Sources, n.Source) {
+			g.Sources = append(g.Sources, n.Source)
+		}
+		for _, e := range n.Edges {
+			if e.To != nil && !e.To.reached {
+				e.To.reached = true
+				e.To.via = n.chain()
+				queue = append(queue, e.To)
+			}
+		}
+	}
+}
+
+// checkBuildMetadata refuses annotations that would tell of the directories in
+// which sources are mounted, or of this program's version. Only the root's
+// count: kustomize hands them down.
+func (g *Graph) checkBuildMetadata() {
+	for _, option := range g.Root.buildMeta {
+		if len(g.Sources) > 1 || option == types.ManagedByLabelOption {
+			g.Refusals = append(g.Refusals, g.Root.refusal(refusal.Unsupported, g.Root.File,
+				fmt.Sprintf("field buildMetadata asks for %s, which is not supported yet for this kustomization", option)))
+		}
+	}
+}
+
+// findCycles refuses kustomizations that refer to each other in a circle, and
+// prints the circle.
+func (g *Graph) findCycles(root *Node) {
+	const (
+		open = iota + 1
+		closed
+	)
+	state := map[*Node]int{}
+	var stack []*Node
+	var walk func(n *Node)
+	walk = func(n *Node) {
+		state[n] = open
+		stack = append(stack, n)
+		for _, e := range n.Edges {
+			switch {
+			case e.To == nil:
+			case state[e.To] == open:
+				g.Refusals = append(g.Refusals, cycle(stack[slices.Index(stack, e.To):]))
+			case state[e.To] == 0:
+				walk(e.To)
+			}
+		}
+		state[n] = closed
+		stack = stack[:len(stack)-1]
+	}
+	walk(root)
+}
+
+func cycle(nodes []*Node) *refusal.Refusal {
+	names := make([]string, 0, len(nodes)+1)
+	for _, n := range append(slices.Clone(nodes), nodes[0]) {
+		names = append(names, n.Name())
+	}
+	return &refusal.Refusal{
+		Code: refusal.Cycle, Source: string(nodes[0].Source.Identity), Commit: nodes[0].Source.Commit, File: nodes[0].File,
+		Reason: "kustomizations refer to each other in a circle: " + strings.Join(names, " > "),
+		Hints:  []string{"remove one of these references"},
+	}
+}
+
+// Mounts lays the graph out as directories for a build and returns the path of
+// the root's directory. It must not be called for a graph with refusals or
+// failures.
+//
+// Each remote reference gets a directory of its own, since kustomize takes two
+// references into one directory for a circle. A directory's name tells
+// nothing of the source.
+func (g *Graph) Mounts() (mounts []verifyfs.Mount, target string, err error) {
+	l := layout{names: map[*Edge]string{}, replaced: map[*Source]map[string][]byte{}}
+	l.assign(g.Root, map[*Node]bool{})
+	for _, n := range l.nodes {
+		if err := l.rewrite(n); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", n.Name(), err)
+		}
+	}
+	mounts = append(mounts, l.mount(mountName(0), g.Root.Source))
+	for _, e := range l.edges {
+		mounts = append(mounts, l.mount(l.names[e], e.To.Source))
+	}
+	return mounts, path.Join("/", mountName(0), g.Root.Dir), nil
+}
+
+func mountName(i int) string { return fmt.Sprintf("source-%d", i) }
+
+type layout struct {
+	nodes    []*Node
+	edges    []*Edge // remote ones, in order
+	names    map[*Edge]string
+	replaced map[*Source]map[string][]byte
+}
+
+func (l *layout) assign(n *Node, seen map[*Node]bool) {
+	if seen[n] {
+		return
+	}
+	seen[n] = true
+	l.nodes = append(l.nodes, n)
+	for _, e := range n.Edges {
+		if e.Remote {
+			l.edges = append(l.edges, e)
+			l.names[e] = mountName(len(l.edges))
+		}
+		l.assign(e.To, seen)
+	}
+}
+
+// rewrite points a kustomization's remote references at their directories.
+// All mounts lie side by side, so that a relative path serves wherever the
+// kustomization's own source is mounted.
+func (l *layout) rewrite(n *Node) error {
+	up := ".."
+	if n.Dir != "." {
+		up += strings.Repeat("/..", strings.Count(n.Dir, "/")+1)
+	}
+	to := map[string]string{}
+	for _, e := range n.Edges {
+		if e.Remote {
+			to[e.Field] = path.Join(up, l.names[e], e.To.Dir)
+		}
+	}
+	if len(to) == 0 {
+		return nil
+	}
+	data, err := n.rewrite(to)
+	if err != nil {
+		return err
+	}
+	real, _, err := n.Source.Tree.Resolve(n.File)
+	if err != nil {
+		return err
+	}
+	files := l.replaced[n.Source]
+	if files == nil {
+		files = map[string][]byte{}
+		l.replaced[n.Source] = files
+	}
+	if old, ok := files[real]; ok && !bytes.Equal(old, data) {
+		return fmt.Errorf("%s is the kustomization of two directories, through links, and has remote references", real)
+	}
+	files[real] = data
+	return nil
+}
+
+func (l *layout) mount(name string, s *Source) verifyfs.Mount {
+	return verifyfs.Mount{Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s]}
+}

@@ -1,0 +1,221 @@
+// Package resolver builds the graph of sources that a kustomization loads, and
+// verifies each one before it follows what that one refers to.
+//
+// A source is one snapshot of one repository, or of a local directory. Its
+// files are vouched for by the rules of a policy. [Resolve] reads kustomizations
+// out of snapshots, and only those that were vouched for; it fetches what they
+// name, each repository and ref once, several at a time, and goes on until
+// nothing is left to follow. What is not vouched for becomes a refusal. All of
+// them are collected: one failing source never hides another.
+//
+// A [Graph] is evidence. Whether its refusals stop a build is decided by
+// whoever asked for it.
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/trustomize/trustomize/internal/cache"
+	"github.com/trustomize/trustomize/internal/git"
+	"github.com/trustomize/trustomize/internal/gitobject"
+	"github.com/trustomize/trustomize/internal/giturl"
+	"github.com/trustomize/trustomize/internal/identity"
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/policy"
+)
+
+// Config is what resolving needs from outside.
+type Config struct {
+	Policy  *policy.Policy
+	Git     *git.Git
+	Cache   *cache.Cache
+	Offline bool // use nothing but the cache
+
+	// Observe, when set, is told of every fetch that begins, and calls what it
+	// returned when the fetch ends. It is called from several goroutines.
+	Observe func(what string) (done func())
+}
+
+// Root says where to begin: a local directory or a URL.
+type Root struct {
+	Dir string // a local directory; its bytes as they lie on disk
+	URL *giturl.URL
+
+	// Source is the identity that the operator gives a local directory, with
+	// the directory below the source's root. Without it, the identity is that
+	// of the directory itself.
+	Source *giturl.URL
+
+	// Unverified takes a local directory as it is, without asking who vouches
+	// for it. What it refers to is verified all the same.
+	Unverified bool
+}
+
+// maxFetches is how many sources are fetched at a time.
+const maxFetches = 8
+
+// Resolve resolves and verifies everything below the root. The only error is
+// that of a context that ended; everything else is in the graph.
+func Resolve(ctx context.Context, cfg Config, root Root) (*Graph, error) {
+	r := &run{
+		ctx:     ctx,
+		cfg:     cfg,
+		slots:   make(chan struct{}, maxFetches),
+		sources: map[sourceKey]*Source{},
+		nodes:   map[nodeKey]*Node{},
+		fetches: map[fetchKey]*fetch{},
+	}
+	node := r.root(root)
+	if node != nil {
+		r.start(node, 0)
+		r.wait.Wait()
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return r.graph(node), nil
+}
+
+// run is one resolution. Its maps are guarded by mu.
+type run struct {
+	ctx   context.Context
+	cfg   Config
+	slots chan struct{}
+	wait  sync.WaitGroup
+
+	mu       sync.Mutex
+	sources  map[sourceKey]*Source
+	nodes    map[nodeKey]*Node
+	fetches  map[fetchKey]*fetch
+	findings []finding
+}
+
+type sourceKey struct {
+	identity identity.Identity
+	commit   string
+}
+
+type nodeKey struct {
+	source *Source
+	dir    string
+}
+
+type fetchKey struct {
+	identity   identity.Identity
+	clone, ref string
+}
+
+// finding is a refusal, a warning or a failure, and the place that led to it.
+// The chain is put together at the end, so that it does not depend on what came
+// first.
+type finding struct {
+	place
+	refusal *refusal.Refusal
+	failure error
+	warning bool
+}
+
+// place is where a finding belongs: to what a node's kustomization names, or to
+// that kustomization itself. Without a node, it is the root's.
+type place struct {
+	node *Node
+	self bool
+}
+
+// named is the place of what the node's kustomization refers to.
+func (n *Node) named() place { return place{n, false} }
+
+// own is the place of the node's kustomization itself.
+func (n *Node) own() place { return place{n, true} }
+
+func (r *run) find(f finding) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.findings = append(r.findings, f)
+}
+
+func (r *run) refuse(at place, refusals ...*refusal.Refusal) {
+	for _, one := range refusals {
+		r.find(finding{place: at, refusal: one})
+	}
+}
+
+func (r *run) warn(at place, refusals []*refusal.Refusal) {
+	for _, one := range refusals {
+		r.find(finding{place: at, refusal: one, warning: true})
+	}
+}
+
+func (r *run) fail(at place, err error) { r.find(finding{place: at, failure: err}) }
+
+// start processes a node in the background.
+func (r *run) start(n *Node, depth int) {
+	r.wait.Go(func() { r.visit(n, depth) })
+}
+
+// node returns the node of a directory, and whether it is new.
+func (r *run) node(s *Source, dir string) (*Node, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := nodeKey{s, dir}
+	if n, ok := r.nodes[key]; ok {
+		return n, false
+	}
+	n := &Node{Source: s, Dir: dir}
+	r.nodes[key] = n
+	return n, true
+}
+
+// follow fetches what a reference names and visits it.
+func (r *run) follow(from *Node, e *Edge, u *giturl.URL, depth int) {
+	r.wait.Go(func() {
+		s, err := r.source(u)
+		if err != nil {
+			r.report(from.named(), u.Identity, u.Ref, err)
+			return
+		}
+		n, isNew := r.node(s, orDot(u.Path))
+		r.mu.Lock()
+		e.To = n
+		r.mu.Unlock()
+		if isNew {
+			r.start(n, depth+1)
+		}
+	})
+}
+
+// report files an error under what it is: a refusal, or a failure that says
+// nothing about trust.
+func (r *run) report(at place, id identity.Identity, ref string, err error) {
+	var refused *refusal.Refusal
+	var object *gitobject.Error
+	var limit *gitobject.LimitError
+	switch {
+	case errors.As(err, &refused):
+		r.refuse(at, refused)
+	case errors.As(err, &object):
+		r.refuse(at, &refusal.Refusal{Code: refusal.Object, Source: string(id), Commit: commitOf(ref), Reason: object.Error()})
+	case errors.As(err, &limit):
+		r.refuse(at, &refusal.Refusal{Code: refusal.Limit, Source: string(id), Commit: commitOf(ref), Reason: limit.Error(),
+			Hints: []string{"the policy's spec.limits sets this limit"}})
+	default:
+		r.fail(at, fmt.Errorf("cannot get %s: %w", id, err))
+	}
+}
+
+func commitOf(ref string) string {
+	if gitobject.IsID(ref) {
+		return ref
+	}
+	return ""
+}
+
+func orDot(dir string) string {
+	if dir == "" {
+		return "."
+	}
+	return dir
+}
