@@ -300,3 +300,39 @@ func (l *layout) rewrite(n *Node) error {
 func (l *layout) mount(name string, s *Source) verifyfs.Mount {
 	return verifyfs.Mount{Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s]}
 }
+
+// MountNames returns pairs of a mounted directory and the name of the source
+// in it, longest directories first, for messages.
+func (g *Graph) MountNames() []string {
+	l := layout{names: map[*Edge]string{}}
+	l.assign(g.Root, map[*Node]bool{})
+	var pairs []string
+	for i := len(l.edges) - 1; i >= 0; i-- {
+		pairs = append(pairs, "/"+l.names[l.edges[i]], string(l.edges[i].To.Source.Identity))
+	}
+	return append(pairs, "/"+mountName(0), string(g.Root.Source.Identity))
+}
+
+// Reference is a place that refers to a source.
+type Reference struct {
+	From  string `json:"from"`  // identity//path of the kustomization
+	Field string `json:"field"` // as in resources[0]
+	Text  string `json:"text"`  // as written
+	Path  string `json:"path"`  // the directory that it leads to, "." for the source's root
+}
+
+// ReferencesTo returns the remote references that lead to a source, in the
+// order of the graph.
+func (g *Graph) ReferencesTo(s *Source) []Reference {
+	l := layout{names: map[*Edge]string{}}
+	l.assign(g.Root, map[*Node]bool{})
+	var refs []Reference
+	for _, n := range l.nodes {
+		for _, e := range n.Edges {
+			if e.Remote && e.To.Source == s {
+				refs = append(refs, Reference{n.Source.Identity.At(n.File), e.Field, e.Text, e.To.Dir})
+			}
+		}
+	}
+	return refs
+}

@@ -145,4 +145,3 @@ func GenerateKey(password []byte) (private, public []byte, err error) {
 	public, err = cryptoutils.MarshalPublicKeyToPEM(key.Public())
 	return private, public, err
 }
-

@@ -324,3 +324,17 @@ func (b *batch) Object(id string, maxSize int64) (string, []byte, error) {
 	}
 	return b.answer.Object(id, maxSize)
 }
+
+// Tracked returns the paths below a checkout's directory that git tracks, or
+// would track on "git add": what is neither tracked nor ignored counts as well.
+func (g *Git) Tracked(ctx context.Context, dir string) (map[string]bool, error) {
+	out, err := g.run(ctx, dir, dir, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]bool{}
+	for name := range strings.SplitSeq(out, "\x00") {
+		names[strings.TrimSuffix(name, "/")] = true
+	}
+	return names, nil
+}

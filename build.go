@@ -1,0 +1,162 @@
+package trustomize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/kyaml/openapi"
+
+	"github.com/trustomize/trustomize/internal/cache"
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/verifyfs"
+	"github.com/trustomize/trustomize/provenance"
+	"github.com/trustomize/trustomize/resolver"
+	"github.com/trustomize/trustomize/signer"
+)
+
+// Options are kustomize's own.
+type Options struct {
+	Reorder string // "legacy", "none", or "" for kustomize's default
+}
+
+// flags returns the options as the flags that set them, for the statement.
+func (o Options) flags() []string {
+	if o.Reorder == "" {
+		return nil
+	}
+	return []string{"--reorder=" + o.Reorder}
+}
+
+// Result is a finished build.
+type Result struct {
+	Report    *Report
+	YAML      []byte
+	Signed    int                // resources that carry a signature
+	Resources int                // all resources
+	Record    *provenance.Record // nil when nothing was signed
+}
+
+// Build verifies, builds, signs and logs. On an error there is no result: of
+// type *[Refused] when the policy does not accept a source.
+func Build(ctx context.Context, req Request) (*Result, error) {
+	report, store, err := verify(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := report.Err(); err != nil {
+		return nil, err
+	}
+	resources, err := run(report.Graph, req.Options)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Report: report, Resources: resources.Size()}
+	if req.Dev || report.Policy.Spec.Sign.None {
+		result.YAML, err = resources.AsYaml()
+		return result, err
+	}
+	return result, finish(ctx, req, result, resources, store)
+}
+
+// building guards kustomize's process-wide state: the OpenAPI schema that one
+// build sets would act on the next.
+var building sync.Mutex
+
+// run builds from verified bytes alone. It has no network and starts no
+// process: all references lead into the snapshots, plugins are off, and
+// anything else is an error.
+func run(g *resolver.Graph, o Options) (resmap.ResMap, error) {
+	mounts, target, err := g.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	options := krusty.MakeDefaultOptions()
+	options.Reorder = krusty.ReorderOptionUnspecified
+	if o.Reorder != "" {
+		options.Reorder = krusty.ReorderOption(o.Reorder)
+	}
+	files := verifyfs.New(mounts)
+	building.Lock()
+	defer building.Unlock()
+	openapi.ResetOpenAPI()
+	defer openapi.ResetOpenAPI()
+	resources, err := krusty.MakeKustomizer(options).Run(files, target)
+	if violation := files.Violation(); violation != nil {
+		return nil, refuse(refusal.Unlisted, original(g, violation.Error()))
+	}
+	if err != nil {
+		return nil, errors.New("build: " + original(g, err.Error()))
+	}
+	if resources.Size() == 0 {
+		return nil, errors.New("build: the result is empty; ArgoCD would take that for an order to delete everything")
+	}
+	return resources, nil
+}
+
+// original puts sources' names in place of the directories that they have
+// during a build.
+func original(g *resolver.Graph, text string) string {
+	return strings.NewReplacer(g.MountNames()...).Replace(text)
+}
+
+// finish signs the resources and records how they came about.
+func finish(ctx context.Context, req Request, result *Result, resources resmap.ResMap, store *cache.Cache) error {
+	spec := &result.Report.Policy.Spec
+	key, err := openKey(req, result.Report)
+	if err != nil {
+		return err
+	}
+	s := &signer.Signer{Key: key, Origin: signer.Origin{Source: result.Report.Source}}
+	for _, m := range spec.Sign.Match {
+		s.Match = append(s.Match, signer.Selector(m))
+	}
+	manifest, err := sign(s, resources)
+	if err != nil {
+		return err
+	}
+	recorder := &provenance.Recorder{Signer: key, Public: key.Public.Public, Store: store, Client: req.HTTPClient}
+	if len(spec.Log.Rekor) > 0 {
+		log := spec.Log.Rekor[0]
+		recorder.Log = &provenance.Log{URL: log.URL, Version: log.Version, Key: result.Report.Policy.LogKeys()[0].Public}
+	}
+	statement, err := statementOf(result.Report, req.Options, manifest).Bytes()
+	if err != nil {
+		return err
+	}
+	record, err := recorder.Record(ctx, statement)
+	var logError *provenance.Error
+	if errors.As(err, &logError) {
+		return refuse(refusal.Log, logError.Error(), "nothing is printed before the log has answered; spec.log.mode in the policy asks for that")
+	}
+	if err != nil {
+		return err
+	}
+	result.YAML, result.Signed, result.Record = manifest.yaml, manifest.signed, record
+	return nil
+}
+
+// openKey opens the signing key. By now every child process has ended.
+func openKey(req Request, report *Report) (*signer.Key, error) {
+	ref := report.Policy.Spec.Sign.Key
+	data := []byte(ref.PEM)
+	if ref.File != "" {
+		var err error
+		if data, err = os.ReadFile(report.Policy.Path(ref.File)); err != nil {
+			return nil, fmt.Errorf("signing key: %w", err)
+		}
+	}
+	key, err := signer.OpenKey(data, req.Password)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	if name, ok := report.Policy.SignerOf(key.Public.Fingerprint); ok {
+		return nil, fmt.Errorf("signing key: it is the key of signer %q as well; with one key for both, built output could pass for a source", name)
+	}
+	return key, nil
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+	"golang.org/x/term"
+
+	"github.com/trustomize/trustomize/internal/refusal"
+)
+
+// password returns the password of an encrypted key: COSIGN_PASSWORD, else
+// what is typed at a terminal.
+func (a *app) password() ([]byte, error) {
+	if v, ok := os.LookupEnv("COSIGN_PASSWORD"); ok {
+		return []byte(v), nil
+	}
+	fd := int(os.Stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return nil, errors.New("the key is encrypted; give its password in COSIGN_PASSWORD")
+	}
+	fmt.Fprint(a.stderr, "Password of the key: ")
+	defer fmt.Fprintln(a.stderr)
+	return term.ReadPassword(fd)
+}
+
+// Bounds on talking to a log.
+const (
+	logTimeout = 30 * time.Second // for one answer
+	logRetries = 3
+)
+
+// logClient talks to transparency logs. It tries again where a server is busy
+// or a connection breaks, and follows no redirect: the policy names the log.
+func logClient() *http.Client {
+	c := retryablehttp.NewClient()
+	c.Logger = nil
+	c.RetryMax = logRetries
+	c.RetryWaitMin, c.RetryWaitMax = 250*time.Millisecond, 4*time.Second
+	c.HTTPClient.Timeout = logTimeout
+	c.HTTPClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	return c.StandardClient()
+}
+
+// splitLines makes sure that each line of an error is printed as one, with
+// nothing in it that could rewrite a terminal.
+func splitLines(s string) []string {
+	var lines []string
+	for line := range strings.Lines(s) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, refusal.Printable(line))
+		}
+	}
+	return lines
+}
+
+// isTerminal reports whether w is a terminal.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// colored reports whether w shows colours and wants them (no-color.org).
+func colored(w any) bool {
+	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}

@@ -1,0 +1,173 @@
+// Command trustomize is kustomize build for sources that somebody vouches for.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trustomize/trustomize"
+	"github.com/trustomize/trustomize/internal/refusal"
+)
+
+// Exit statuses. 2 is what a panic of Go's runtime returns.
+const (
+	exitDone    = 0
+	exitFailed  = 1
+	exitRefused = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	a := &app{stdout: stdout, stderr: stderr}
+	a.isolate()
+	cmd := a.root()
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	return a.explain(err)
+}
+
+// app is what the verbs share: standard streams, common flags, and what is
+// taken from the environment.
+type app struct {
+	stdout, stderr io.Writer
+
+	policy, cache, source, format string
+	offline                       bool
+
+	git    string // absolute path; "" when there is none
+	gitEnv []string
+}
+
+// isolate takes from the environment what is needed and closes the doors
+// behind it: from here on, a program is started only by an absolute path, and
+// an HTTP request goes out only through a client that was made for it. kustomize
+// uses neither; this makes sure of it.
+func (a *app) isolate() {
+	if p, err := exec.LookPath("git"); err == nil {
+		a.git, _ = filepath.Abs(p)
+	}
+	a.gitEnv = operatorEnv()
+	os.Setenv("PATH", "")
+	http.DefaultTransport = refusing{}
+}
+
+// refusing is the transport for whoever was not given one.
+type refusing struct{}
+
+func (refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("%s %s: this program opens no connection here", req.Method, req.URL.Redacted())
+}
+
+// operatorEnv is what git may see of the environment: where proxies,
+// certificates and the SSH agent are.
+func operatorEnv() []string {
+	var env []string
+	for _, name := range []string{"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+			if name == "SSL_CERT_FILE" {
+				env = append(env, "GIT_SSL_CAINFO="+v)
+			}
+		}
+	}
+	return env
+}
+
+func (a *app) root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "trustomize",
+		Short:         "Trust, but verify: kustomize build",
+		Long:          "Trustomize verifies every source that a kustomization loads, builds from exactly\nthe bytes that were verified, signs the result and logs how it came about.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+	}
+	cmd.SetOut(a.stdout)
+	cmd.SetErr(a.stderr)
+	flags := cmd.PersistentFlags()
+	flags.StringVar(&a.policy, "policy", os.Getenv("TRUSTOMIZE_POLICY"), "the operator's policy (TRUSTOMIZE_POLICY)")
+	flags.StringVar(&a.cache, "cache", os.Getenv("TRUSTOMIZE_CACHE"), "directory of the cache (TRUSTOMIZE_CACHE; else the user's cache folder)")
+	flags.StringVar(&a.source, "source", "", "URL of the repository, perhaps with //path, that a local directory is a checkout of")
+	flags.StringVar(&a.format, "format", "text", "text or json")
+	flags.BoolVar(&a.offline, "offline", false, "use nothing but the cache")
+	cmd.AddCommand(a.build(), a.verify(), a.materials(), a.policyCmd(), a.keys(), a.version())
+	return cmd
+}
+
+// request fills in what build and verify share.
+func (a *app) request(args []string) (trustomize.Request, error) {
+	if len(args) > 1 {
+		return trustomize.Request{}, fmt.Errorf("want one directory or URL, not %d", len(args))
+	}
+	if a.format != "text" && a.format != "json" {
+		return trustomize.Request{}, fmt.Errorf("--format: want text or json, not %q", a.format)
+	}
+	if a.git == "" {
+		return trustomize.Request{}, errors.New("git is not installed, or not on the PATH")
+	}
+	dir, err := a.cacheDir()
+	if err != nil {
+		return trustomize.Request{}, err
+	}
+	req := trustomize.Request{
+		Target: ".", Source: a.source, PolicyFile: a.policy, CacheDir: dir, Offline: a.offline,
+		Git: a.git, GitEnv: a.gitEnv, HTTPClient: logClient(), Password: a.password,
+	}
+	if len(args) == 1 {
+		req.Target = args[0]
+	}
+	return req, nil
+}
+
+func (a *app) cacheDir() (string, error) {
+	if a.cache != "" {
+		return a.cache, nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no folder for the cache; name one with --cache: %w", err)
+	}
+	return filepath.Join(dir, "trustomize"), nil
+}
+
+// explain prints an error and returns the exit status that it deserves.
+// Refusals come one a line, each with its hints.
+func (a *app) explain(err error) int {
+	var refused *trustomize.Refused
+	if !errors.As(err, &refused) {
+		for _, line := range splitLines(err.Error()) {
+			fmt.Fprintln(a.stderr, "trustomize: "+line)
+		}
+		return exitFailed
+	}
+	for _, r := range refusal.Sort(refused.Refusals) {
+		fmt.Fprintln(a.stderr, "trustomize: "+r.Error())
+		for _, hint := range r.Hints {
+			fmt.Fprintln(a.stderr, "  hint: "+refusal.Printable(hint))
+		}
+	}
+	for _, failure := range refused.Failures {
+		for _, line := range splitLines(failure.Error()) {
+			fmt.Fprintln(a.stderr, "trustomize: "+line)
+		}
+	}
+	return exitRefused
+}

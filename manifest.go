@@ -1,0 +1,152 @@
+package trustomize
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"runtime/debug"
+
+	"sigs.k8s.io/kustomize/api/resmap"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/provenance"
+	"github.com/trustomize/trustomize/resolver"
+	"github.com/trustomize/trustomize/signer"
+)
+
+// manifest is the signed output, and what a statement says of it.
+type manifest struct {
+	yaml      []byte
+	signed    int
+	digest    string // SHA-256 of the output, Secret values removed
+	resources []provenance.Descriptor
+}
+
+// sign signs what is selected and prints everything.
+func sign(s *signer.Signer, resources resmap.ResMap) (*manifest, error) {
+	m := &manifest{}
+	var refusals []*refusal.Refusal
+	for _, r := range resources.Resources() {
+		var reserved *signer.ReservedError
+		if err := signer.CheckReserved(&r.RNode); errors.As(err, &reserved) {
+			refusals = append(refusals, &refusal.Refusal{
+				Code: refusal.Annotation, Source: s.Origin.Source, Reason: reserved.Error(),
+				Hints: []string{"a source's own signature would pass for the signature of this build; remove the annotation there"},
+			})
+		}
+	}
+	if len(refusals) > 0 {
+		return nil, &Refused{Refusals: refusals}
+	}
+	for _, r := range resources.Resources() {
+		if err := m.add(s, &r.RNode); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if m.yaml, err = resources.AsYaml(); err != nil {
+		return nil, err
+	}
+	m.digest, err = redactedDigest(resources)
+	return m, err
+}
+
+// add signs one resource, if it is selected, and describes it.
+func (m *manifest) add(s *signer.Signer, r *kyaml.RNode) error {
+	described, err := redacted(r)
+	if err != nil {
+		return err
+	}
+	if s.Selects(r) {
+		if described, err = s.Sign(r); err != nil {
+			return err
+		}
+		m.signed++
+	}
+	m.resources = append(m.resources, provenance.Descriptor{Name: signer.Name(r), Digest: sha256Of(described)})
+	return nil
+}
+
+// redactedDigest is the SHA-256 of the output as it is printed, but for the
+// values of Secrets: a digest of what can be guessed would tell it.
+func redactedDigest(resources resmap.ResMap) (string, error) {
+	var docs [][]byte
+	for _, r := range resources.Resources() {
+		doc, err := redacted(&r.RNode)
+		if err != nil {
+			return "", err
+		}
+		docs = append(docs, doc)
+	}
+	return sha256Of(bytes.Join(docs, []byte("---\n")))["sha256"], nil
+}
+
+func redacted(r *kyaml.RNode) ([]byte, error) {
+	if r.GetKind() == "Secret" {
+		r = r.Copy()
+		for _, field := range []string{"data", "stringData"} {
+			if err := r.PipeE(kyaml.Clear(field)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return signer.AsYAML(r)
+}
+
+func sha256Of(data []byte) map[string]string {
+	sum := sha256.Sum256(data)
+	return map[string]string{"sha256": hex.EncodeToString(sum[:])}
+}
+
+// statementOf describes a build: what was observed, and no clock.
+func statementOf(report *Report, o Options, m *manifest) *provenance.Statement {
+	subject := provenance.Descriptor{Name: "manifest.yaml", Digest: map[string]string{"sha256": m.digest}}
+	definition := provenance.BuildDefinition{
+		ExternalParameters: provenance.ExternalParameters{Source: report.Source, Ref: report.Ref, Options: o.flags()},
+		InternalParameters: provenance.InternalParameters{PolicyName: report.Policy.Name, PolicyDigest: report.Policy.Digest},
+	}
+	for _, s := range report.Graph.Sources {
+		definition.ResolvedDependencies = append(definition.ResolvedDependencies, dependency(report.Graph, s))
+	}
+	details := provenance.RunDetails{Builder: provenance.Builder{Version: Versions()}, Byproducts: m.resources}
+	return provenance.New(subject, definition, details)
+}
+
+// dependency describes a source: what it is, who vouched for it, and what
+// referred to it.
+func dependency(g *resolver.Graph, s *resolver.Source) provenance.Descriptor {
+	digest := map[string]string{"trustomizeTree": s.Digest[len("sha256:"):]}
+	if s.Commit != "" {
+		digest["gitCommit"] = s.Commit
+	}
+	annotations := map[string]any{"vouchers": s.Vouchers()}
+	if s.RefName != "" {
+		annotations["refName"] = s.RefName
+	}
+	if references := g.ReferencesTo(s); len(references) > 0 {
+		annotations["references"] = references
+	}
+	return provenance.Descriptor{URI: string(s.Identity), Digest: digest, DownloadLocation: s.Location, Annotations: annotations}
+}
+
+// Version is set when a release is built.
+var Version = "v0.0.0-dev"
+
+// KustomizeVersion is the release of kustomize whose output a build equals.
+const KustomizeVersion = "v5.8.2"
+
+// Versions returns this program's version and those of the libraries that
+// decide what it prints.
+func Versions() map[string]string {
+	versions := map[string]string{"trustomize": Version, "kustomize": KustomizeVersion}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			if dep.Path == "sigs.k8s.io/kustomize/api" {
+				versions[dep.Path] = dep.Version
+			}
+		}
+	}
+	return versions
+}

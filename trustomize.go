@@ -1,0 +1,192 @@
+// Package trustomize verifies every source that a kustomization loads, builds
+// from exactly the bytes that were verified, signs the result resource by
+// resource, and logs how it came about.
+//
+//	resolve -> verify -> build -> sign -> log
+//
+// [Verify] does the first two steps and builds nothing. [Build] does all, or
+// nothing: it returns no YAML unless every source was vouched for, the build
+// ran, every signature was made, and the log answered with a proof where the
+// policy asks for one.
+//
+// This is version 0. Stable are the command line, the policy and the formats;
+// this Go interface is not.
+package trustomize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/trustomize/trustomize/internal/cache"
+	"github.com/trustomize/trustomize/internal/git"
+	"github.com/trustomize/trustomize/internal/giturl"
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/policy"
+	"github.com/trustomize/trustomize/resolver"
+)
+
+// Request says what to verify or build, and with what. Nothing is taken from
+// the environment.
+type Request struct {
+	Target string // a directory, or a git URL as kustomize takes it
+	Source string // for a directory: the URL of the repository that it is a checkout of, perhaps with //path
+
+	PolicyFile string // the operator's policy; without one everything is refused
+	CacheDir   string
+	Offline    bool // use nothing but the cache
+	Dev        bool // take a directory as it is, sign and log nothing
+
+	Options Options
+
+	Git        string                   // git program, absolute path
+	GitEnv     []string                 // what git may see of the environment
+	HTTPClient *http.Client             // for the log
+	Password   func() ([]byte, error)   // of the signing key, asked for when it is needed
+	Observe    func(what string) func() // told of fetches; may be nil
+}
+
+// Refused is the error for what the policy does not accept. Failures that came
+// up besides are told with it.
+type Refused struct {
+	Refusals []*refusal.Refusal
+	Failures []error
+}
+
+func (e *Refused) Error() string {
+	return joinLines(append([]error{refusal.Join(e.Refusals)}, e.Failures...))
+}
+
+// Unwrap returns all refusals and failures.
+func (e *Refused) Unwrap() []error {
+	errs := make([]error, 0, len(e.Refusals)+len(e.Failures))
+	for _, r := range e.Refusals {
+		errs = append(errs, r)
+	}
+	return append(errs, e.Failures...)
+}
+
+func joinLines(errs []error) string {
+	text := make([]string, len(errs))
+	for i, err := range errs {
+		text[i] = err.Error()
+	}
+	return strings.Join(text, "\n")
+}
+
+// refuse returns a refusal that concerns the whole request.
+func refuse(code refusal.Code, reason string, hints ...string) error {
+	return &Refused{Refusals: []*refusal.Refusal{{Code: code, Reason: reason, Hints: hints}}}
+}
+
+// Report is what verification found.
+type Report struct {
+	Policy *policy.Policy
+	Graph  *resolver.Graph
+	Source string // the root's identity//path
+	Ref    string // as written in the root's URL
+	Dev    bool
+}
+
+// Err is where a verdict becomes a decision: it returns the error that stops a
+// build, of type *[Refused] when a source is not accepted, or nil.
+func (r *Report) Err() error {
+	if len(r.Graph.Refusals) > 0 {
+		return &Refused{r.Graph.Refusals, r.Graph.Failures}
+	}
+	return errors.Join(r.Graph.Failures...)
+}
+
+// Verify resolves and verifies everything that the target loads. The error
+// tells what kept it from doing so; what the policy does not accept is in the
+// report, whose [Report.Err] gives the decision.
+func Verify(ctx context.Context, req Request) (*Report, error) {
+	report, _, err := verify(ctx, req)
+	return report, err
+}
+
+func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
+	if req.PolicyFile == "" {
+		return nil, nil, refuse(refusal.NoPolicy, "no policy was given", "name one with --policy or TRUSTOMIZE_POLICY", "trustomize policy init writes a first one")
+	}
+	p, err := policy.Load(req.PolicyFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, refuse(refusal.NoPolicy, err.Error(), "name the policy with --policy or TRUSTOMIZE_POLICY")
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := cache.Open(req.CacheDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	root, err := rootOf(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	graph, err := resolver.Resolve(ctx, resolver.Config{
+		Policy:  p,
+		Git:     &git.Git{Program: req.Git, Temp: store.Temp(), Env: req.GitEnv},
+		Cache:   store,
+		Offline: req.Offline,
+		Observe: req.Observe,
+	}, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	report := &Report{Policy: p, Graph: graph, Dev: req.Dev}
+	if graph.Root != nil {
+		report.Source = graph.Root.Source.Identity.At(graph.Root.Dir)
+		report.Ref = graph.Root.Source.Ref
+	}
+	return report, store, nil
+}
+
+// rootOf tells a directory from a URL, as kustomize does: what can be a URL is
+// one.
+func rootOf(req Request) (resolver.Root, error) {
+	u, err := giturl.Parse(req.Target)
+	switch {
+	case errors.Is(err, giturl.ErrLocal):
+		return localRoot(req)
+	case err != nil:
+		return resolver.Root{}, err
+	case req.Dev:
+		return resolver.Root{}, errors.New("a dev build wants a local directory")
+	case req.Source != "":
+		return resolver.Root{}, errors.New("--source says what a local directory is; a URL says so itself")
+	}
+	return resolver.Root{URL: u}, nil
+}
+
+func localRoot(req Request) (resolver.Root, error) {
+	root := resolver.Root{Dir: req.Target, Unverified: req.Dev}
+	if req.Source == "" {
+		return root, nil
+	}
+	source, err := parseSource(req.Source)
+	if err != nil {
+		return resolver.Root{}, err
+	}
+	root.Source = source
+	return root, nil
+}
+
+// parseSource reads the URL that names a checkout's repository. An identity
+// as policies have it will do as well.
+func parseSource(s string) (*giturl.URL, error) {
+	u, err := giturl.Parse(s)
+	if errors.Is(err, giturl.ErrLocal) {
+		u, err = giturl.Parse("https://" + s)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--source: %w", err)
+	}
+	if u.Ref != "" {
+		return nil, fmt.Errorf("--source: a ref has no meaning here; what is built is what lies on disk")
+	}
+	return u, nil
+}
