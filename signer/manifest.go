@@ -181,12 +181,13 @@ func (s *Signer) Sign(r *kyaml.RNode) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = r.PipeE(
-		kyaml.SetAnnotation(AnnotationMessage, packed),
-		kyaml.SetAnnotation(AnnotationSignature, base64.StdEncoding.EncodeToString(sig)),
-	)
-	if err != nil {
-		return nil, err
+	for name, value := range map[string]string{
+		AnnotationMessage:   packed,
+		AnnotationSignature: base64.StdEncoding.EncodeToString(sig),
+	} {
+		if err := r.PipeE(kyaml.SetAnnotation(name, value)); err != nil {
+			return nil, err
+		}
 	}
 	return message, checkAnnotations(r)
 }
