@@ -128,7 +128,7 @@ func dependency(g *resolver.Graph, s *resolver.Source) provenance.Descriptor {
 	if references := g.ReferencesTo(s); len(references) > 0 {
 		annotations["references"] = references
 	}
-	return provenance.Descriptor{URI: string(s.Identity), Digest: digest, DownloadLocation: s.Location, Annotations: annotations}
+	return provenance.Descriptor{Name: string(s.Identity), URI: s.Identity.URI(), Digest: digest, DownloadLocation: s.Location, Annotations: annotations}
 }
 
 // Version is set when a release is built.

@@ -76,11 +76,12 @@ func (refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("%s %s: this program opens no connection here", req.Method, req.URL.Redacted())
 }
 
-// operatorEnv is what git may see of the environment: where proxies,
-// certificates and the SSH agent are.
+// operatorEnv is what git may see of the environment: where proxies and
+// certificates are, and how ssh is to be called. A caller's GIT_SSH_COMMAND
+// stands in place of our own.
 func operatorEnv() []string {
 	var env []string
-	for _, name := range []string{"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK"} {
+	for _, name := range []string{"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "GIT_SSH_COMMAND"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)
 			if name == "SSL_CERT_FILE" {

@@ -27,6 +27,10 @@ const staleAfter = 24 * time.Hour
 // Open makes the directory where it is missing, readable by its owner alone,
 // and clears away what killed processes left.
 func Open(dir string) (*Cache, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
 	c := &Cache{dir}
 	if err := os.MkdirAll(c.Temp(), 0o700); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)

@@ -115,6 +115,22 @@ func (id Identity) IsFile() bool { return strings.HasPrefix(string(id), filePref
 // IsHTTP reports whether the identity is that of a plain http source.
 func (id Identity) IsHTTP() bool { return strings.HasPrefix(string(id), httpPrefix) }
 
+// URI returns the identity as a URI, which statements want: git+https for what
+// https and ssh share.
+func (id Identity) URI() string {
+	scheme, rest := split(string(id))
+	switch scheme {
+	case filePrefix:
+		return (&url.URL{Scheme: "file", Path: rest}).String()
+	case httpPrefix:
+		scheme = "git+http"
+	default:
+		scheme = "git+https"
+	}
+	host, repository, _ := strings.Cut(rest, "/")
+	return (&url.URL{Scheme: scheme, Host: host, Path: "/" + repository}).String()
+}
+
 // At returns the identity with a path below the source's root, in the
 // notation that rules use: ID//PATH, or ID alone for the root.
 func (id Identity) At(p string) string {

@@ -1,0 +1,238 @@
+package suite
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/cgi"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// startRekor runs a Rekor v2 with an empty log until the script ends, writes
+// its key to rekor.pub, and sets REKOR_URL.
+func startRekor(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.MkAbs("rekor")
+	ts.Check(os.MkdirAll(dir, 0o755))
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	ts.Check(err)
+	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
+	ts.Check(err)
+	publicDER, err := x509.MarshalPKIXPublicKey(public)
+	ts.Check(err)
+	key := ts.MkAbs("rekor.pem")
+	ts.Check(os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER}), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs("rekor.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}), 0o644))
+	ports := freePorts(ts, 3)
+	var output bytes.Buffer
+	cmd := exec.Command(filepath.Join(bin, "rekor-server"), "serve",
+		"--storage-dir="+dir, "--signer-filepath="+key, "--hostname=localhost",
+		"--http-address=127.0.0.1", "--grpc-address=127.0.0.1",
+		"--http-port="+ports[0], "--grpc-port="+ports[1], "--http-metrics-port="+ports[2],
+		"--checkpoint-interval=200ms", "--batch-max-age=50ms")
+	cmd.Stdout, cmd.Stderr = &output, &output
+	ts.Check(cmd.Start())
+	ts.Defer(func() { stop(cmd) })
+	url := "http://localhost:" + ports[0]
+	if !answers(url + "/healthz") {
+		stop(cmd)
+		ts.Fatalf("rekor did not start: %s", output.String())
+	}
+	ts.Setenv("REKOR_URL", url)
+	ts.Setenv("REKOR_PID", strconv.Itoa(cmd.Process.Pid))
+}
+
+func freePorts(ts *testscript.TestScript, n int) []string {
+	var ports []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		defer l.Close()
+		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
+	return ports
+}
+
+func answers(url string) bool {
+	for range 100 {
+		resp, err := http.Get(url)
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return true
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return false
+}
+
+func stop(cmd *exec.Cmd) {
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		_ = cmd.Process.Kill()
+		<-done
+	}
+}
+
+// startGitHTTP serves the repositories in a directory over https, through
+// git's own http-backend. GIT_HOST is host and port, SSL_CERT_FILE the
+// authority to trust; "requests" in the directory counts fetches.
+func startGitHTTP(ts *testscript.TestScript, _ bool, args []string) {
+	root := ts.MkAbs(args[0])
+	execPath, err := exec.Command("git", "--exec-path").Output()
+	ts.Check(err)
+	backend := &cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=" + ts.Getenv("GIT_CONFIG_GLOBAL")},
+		// git's protocol version travels in a header.
+		InheritEnv: []string{"PATH"},
+	}
+	var fetches atomic.Int64
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
+			// One POST is a listing or a fetch; protocol 2 sends both there.
+			n := fetches.Add(1)
+			_ = os.WriteFile(filepath.Join(root, "requests"), fmt.Appendf(nil, "%d\n", n), 0o644)
+		}
+		backend.ServeHTTP(w, r)
+	})
+	var server *httptest.Server
+	if len(args) > 1 && args[1] == "plain" {
+		server = httptest.NewServer(handler)
+	} else {
+		server = httptest.NewTLSServer(handler)
+		ca := ts.MkAbs("ca.pem")
+		ts.Check(os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o644))
+		ts.Setenv("SSL_CERT_FILE", ca)
+	}
+	ts.Defer(server.Close)
+	ts.Setenv("GIT_HOST", server.Listener.Addr().String())
+}
+
+// startGitSSH runs an sshd for the present user on loopback and sets SSH_HOST
+// and GIT_SSH_COMMAND. Without an sshd on the machine, the script is skipped.
+func startGitSSH(ts *testscript.TestScript, _ bool, _ []string) {
+	sshd, err := exec.LookPath("sshd")
+	if err != nil {
+		if sshd, err = exec.LookPath("/usr/sbin/sshd"); err != nil {
+			ts.Fatalf("no sshd on this machine")
+		}
+	}
+	dir := ts.MkAbs("ssh")
+	ts.Check(os.MkdirAll(dir, 0o700))
+	for _, key := range []string{"host", "user"} {
+		out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key)).CombinedOutput()
+		if err != nil {
+			ts.Fatalf("ssh-keygen: %s", out)
+		}
+	}
+	port := freePorts(ts, 1)[0]
+	config := strings.Join([]string{
+		"ListenAddress 127.0.0.1:" + port, "HostKey " + filepath.Join(dir, "host"), "PidFile none",
+		"AuthorizedKeysFile " + filepath.Join(dir, "user.pub"), "StrictModes no", "UsePAM no",
+		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes",
+	}, "\n") + "\n"
+	ts.Check(os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600))
+	_ = os.MkdirAll("/run/sshd", 0o755) // where the distribution's init would make it
+	var output bytes.Buffer
+	cmd := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(dir, "config"))
+	cmd.Stdout, cmd.Stderr = &output, &output
+	ts.Check(cmd.Start())
+	ts.Defer(func() { stop(cmd) })
+	waitPort(ts, port, &output)
+	hostKey, err := os.ReadFile(filepath.Join(dir, "host.pub"))
+	ts.Check(err)
+	known := fmt.Sprintf("[127.0.0.1]:%s %s", port, hostKey)
+	ts.Check(os.WriteFile(filepath.Join(dir, "known_hosts"), []byte(known), 0o600))
+	ts.Setenv("SSH_HOST", "127.0.0.1:"+port)
+	ts.Setenv("GIT_SSH_COMMAND", fmt.Sprintf("ssh -F none -i %s -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes",
+		filepath.Join(dir, "user"), filepath.Join(dir, "known_hosts")))
+}
+
+func waitPort(ts *testscript.TestScript, port string, output *bytes.Buffer) {
+	for range 50 {
+		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			c.Close()
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	ts.Fatalf("sshd did not start: %s", output.String())
+}
+
+// countEntries holds the number of entries in the log against what the script
+// expects, by the log's own checkpoint.
+func countEntries(ts *testscript.TestScript, neg bool, args []string) {
+	want := args[0]
+	var got string
+	for range 50 { // the checkpoint is published after the fact
+		data, err := os.ReadFile(filepath.Join(ts.MkAbs("rekor"), "checkpoint"))
+		if err == nil {
+			if lines := strings.Split(string(data), "\n"); len(lines) > 1 {
+				got = lines[1]
+			}
+		}
+		if got == want {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if (got == want) == neg {
+		ts.Fatalf("the log has %s entries, want %s", got, want)
+	}
+}
+
+// status runs a program and holds its exit status against the first argument.
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	if err != nil {
+		exit, ok := err.(*exec.ExitError)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit status %d, want %s", got, args[0])
+	}
+}
+
+// unannotate copies a manifest without the annotations that signing adds.
+func unannotate(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	var kept []string
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, "cosign.sigstore.dev/") || strings.Contains(line, "trustomize.dev/origin") {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	for i := 0; i+1 < len(kept); i++ {
+		if kept[i] == "  annotations:\n" && !strings.HasPrefix(kept[i+1], "    ") {
+			kept = append(kept[:i], kept[i+1:]...)
+		}
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Join(kept, "")), 0o644))
+}

@@ -1,0 +1,108 @@
+// Package suite runs the real trustomize against real git servers, a real
+// Rekor, and the programs whose verdicts and bytes it must equal.
+package suite
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// bin holds the programs: trustomize with the race detector, and the peers.
+var bin string
+
+// kubecon holds the KubeCon demo's repositories and key, if they lie beside
+// the project.
+var kubecon = os.Getenv("TRUSTOMIZE_KUBECON")
+
+func TestMain(m *testing.M) {
+	status, err := withPrograms(m.Run)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}
+
+func withPrograms(run func() int) (int, error) {
+	var err error
+	if bin, err = os.MkdirTemp("", "trustomize-suite-"); err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(bin)
+	if kubecon == "" {
+		kubecon, _ = filepath.Abs(filepath.Join("..", "..", "..", "shared", "kubecon"))
+	}
+	for _, program := range []struct{ dir, name, pkg string }{
+		{"../..", "trustomize", "./cmd/trustomize"},
+		{"../peers/kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"},
+		{"../peers/cosign", "cosign", "github.com/sigstore/cosign/v2/cmd/cosign"},
+		{"../peers/rekor", "rekor-server", "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix"},
+	} {
+		args := []string{"build", "-o", filepath.Join(bin, program.name)}
+		if program.name == "trustomize" && os.Getenv("TRUSTOMIZE_RACE") != "" {
+			args = append(args, "-race")
+		}
+		cmd := exec.Command("go", append(args, program.pkg)...)
+		cmd.Dir = program.dir
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return 1, fmt.Errorf("building %s: %w", program.name, err)
+		}
+	}
+	return run(), nil
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			for _, pair := range [][2]string{
+				{"PATH", bin + string(os.PathListSeparator) + os.Getenv("PATH")},
+				{"KUBECON", kubecon},
+				{"COSIGN_PASSWORD", "suite"},
+				{"TRUSTOMIZE_CACHE", filepath.Join(env.WorkDir, "cache")},
+				{"TRUSTOMIZE_POLICY", filepath.Join(env.WorkDir, "policy.yaml")},
+				{"GIT_CONFIG_GLOBAL", filepath.Join(env.WorkDir, "gitconfig")},
+				{"HOME", env.WorkDir},
+			} {
+				env.Setenv(pair[0], pair[1])
+			}
+			return os.WriteFile(filepath.Join(env.WorkDir, "gitconfig"), []byte(gitConfig), 0o600)
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "kubecon" {
+				_, err := os.Stat(filepath.Join(kubecon, "cosign.pub"))
+				return err == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"rekor":      startRekor,
+			"githttp":    startGitHTTP,
+			"gitssh":     startGitSSH,
+			"entries":    countEntries,
+			"status":     status,
+			"unannotate": unannotate,
+		},
+	})
+}
+
+// gitConfig is for the scripts' own git, which makes the repositories.
+const gitConfig = `[user]
+	name = Suite
+	email = suite@example.com
+[init]
+	defaultBranch = main
+[advice]
+	detachedHead = false
+[safe]
+	directory = *
+[commit]
+	gpgSign = false
+`
