@@ -64,7 +64,6 @@ func Resolve(ctx context.Context, cfg Config, root Root) (*Graph, error) {
 		ctx:     ctx,
 		cfg:     cfg,
 		slots:   make(chan struct{}, maxFetches),
-		sources: map[sourceKey]*Source{},
 		nodes:   map[nodeKey]*Node{},
 		fetches: map[fetchKey]*fetch{},
 	}
@@ -87,15 +86,10 @@ type run struct {
 	wait  sync.WaitGroup
 
 	mu       sync.Mutex
-	sources  map[sourceKey]*Source
 	nodes    map[nodeKey]*Node
 	fetches  map[fetchKey]*fetch
+	count    int // sources that were begun
 	findings []finding
-}
-
-type sourceKey struct {
-	identity identity.Identity
-	commit   string
 }
 
 type nodeKey struct {

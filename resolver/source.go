@@ -92,7 +92,7 @@ func (r *run) localSource(root Root) (*Source, string, error) {
 	s.Digest = s.Tree.Digest()
 	s.Commit = r.checkedOut(top, s.Tree)
 	s.verification = newVerification(s, r.cfg.Policy, root.Unverified)
-	r.sources[sourceKey{s.Identity, s.Commit}] = s
+	r.count++
 	return s, dir, nil
 }
 
@@ -156,10 +156,15 @@ func noRule(id identity.Identity, dir string) *refusal.Refusal {
 	return one
 }
 
-// source returns the snapshot that a URL names. Each repository and ref is
-// looked up once in a run, and each commit is one source.
+// source returns the snapshot that a URL names. Each URL and ref is looked up
+// once in a run, and each commit of a repository read once.
 func (r *run) source(u *giturl.URL) (*Source, error) {
-	key := fetchKey{u.Identity, u.Clone, u.Ref}
+	return r.once(fetchKey{u.Identity, u.Clone, u.Ref}, func() (*Source, error) { return r.fetch(u) })
+}
+
+// once runs do for a key the first time, and gives its result to everybody who
+// asks for the same key.
+func (r *run) once(key fetchKey, do func() (*Source, error)) (*Source, error) {
 	r.mu.Lock()
 	f, begun := r.fetches[key]
 	if !begun {
@@ -168,7 +173,7 @@ func (r *run) source(u *giturl.URL) (*Source, error) {
 	}
 	r.mu.Unlock()
 	if !begun {
-		f.source, f.err = r.fetch(u)
+		f.source, f.err = do()
 		close(f.done)
 	}
 	<-f.done
@@ -197,8 +202,10 @@ func (r *run) fetch(u *giturl.URL) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{Identity: u.Identity, Location: location, Ref: u.Ref, RefName: ref.Name, Commit: ref.Commit}
-	return r.intern(ctx, s)
+	// Two refs, or two ways to write a URL, may lead to one commit.
+	return r.once(fetchKey{identity: u.Identity, ref: "commit " + ref.Commit}, func() (*Source, error) {
+		return r.read(ctx, &Source{Identity: u.Identity, Location: location, Ref: u.Ref, RefName: ref.Name, Commit: ref.Commit})
+	})
 }
 
 // lookUp finds the commit of a ref. What a ref pointed to in the past is not
@@ -213,18 +220,14 @@ func (r *run) lookUp(ctx context.Context, location string, u *giturl.URL) (git.R
 	return r.cfg.Git.Resolve(ctx, location, u.Ref)
 }
 
-// intern reads a source's tree, unless another reference already led to the
-// same commit.
-func (r *run) intern(ctx context.Context, s *Source) (*Source, error) {
-	key := sourceKey{s.Identity, s.Commit}
+// read reads a source's tree.
+func (r *run) read(ctx context.Context, s *Source) (*Source, error) {
+	limit := r.cfg.Policy.Spec.Limits.Sources
 	r.mu.Lock()
-	known, ok := r.sources[key]
-	count := len(r.sources)
+	r.count++
+	tooMany := r.count > limit
 	r.mu.Unlock()
-	if ok {
-		return known, nil
-	}
-	if limit := r.cfg.Policy.Spec.Limits.Sources; count >= limit {
+	if tooMany {
 		return nil, &gitobject.LimitError{What: "sources in one build", Limit: int64(limit)}
 	}
 	var err error
@@ -233,12 +236,6 @@ func (r *run) intern(ctx context.Context, s *Source) (*Source, error) {
 	}
 	s.Digest = s.Tree.Digest()
 	s.verification = newVerification(s, r.cfg.Policy, false)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if known, ok := r.sources[key]; ok {
-		return known, nil // two refs, one commit, at the same time
-	}
-	r.sources[key] = s
 	return s, nil
 }
 
