@@ -42,6 +42,8 @@ type Edge struct {
 	Text   string // as written
 	Remote bool   // to another source, through a URL
 	To     *Node  // nil when it could not be followed
+
+	origin Origin
 }
 
 // Name returns the node's kustomization for people: a path below the root for
@@ -146,13 +148,15 @@ func chainLess(a, b []string) bool {
 func (g *Graph) number(root *Node) {
 	queue := []*Node{root}
 	root.reached = true
+	g.Sources = append(g.Sources, root.Source)
 	for len(queue) > 0 {
 		n := queue[0]
 		queue = queue[1:]
-		if !slices.Contains(g.Sources, n.Source) {
-			g.Sources = append(g.Sources, n.Source)
-		}
 		for _, e := range n.Edges {
+			if e.To != nil && e.Remote && !slices.Contains(g.Sources, e.To.Source) {
+				e.To.Source.Origin = e.origin
+				g.Sources = append(g.Sources, e.To.Source)
+			}
 			if e.To != nil && !e.To.reached {
 				e.To.reached = true
 				e.To.via = n.chain()

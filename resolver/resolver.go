@@ -166,14 +166,14 @@ func (r *run) node(s *Source, dir string) (*Node, bool) {
 // follow fetches what a reference names and visits it.
 func (r *run) follow(from *Node, e *Edge, u *giturl.URL, depth int) {
 	r.wait.Go(func() {
-		s, err := r.source(u)
+		s, origin, err := r.source(u)
 		if err != nil {
 			r.report(from.named(), u.Identity, u.Ref, err)
 			return
 		}
 		n, isNew := r.node(s, orDot(u.Path))
 		r.mu.Lock()
-		e.To = n
+		e.To, e.origin = n, origin
 		r.mu.Unlock()
 		if isNew {
 			r.start(n, depth+1)

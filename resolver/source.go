@@ -27,20 +27,26 @@ type Source struct {
 	Identity identity.Identity
 	Root     bool   // the source that is built
 	Dir      string // a local source's directory; "" for others
-	Location string // where the bytes came from, mirrors applied; "" for local ones
-	Ref      string // as written where the source was first named; "" is the default branch
-	RefName  string // the ref's full name, "" for a commit id
 	Commit   string // "" for a local directory whose bytes are no commit's
 	Tree     *materials.Tree
 	Digest   string // canonical digest of the tree
 
+	Origin // of the first reference to it, in the order of the graph
 	*verification
+}
+
+// Origin is how a reference led to a source.
+type Origin struct {
+	Location string // where the bytes come from, mirrors applied; "" for local ones
+	Ref      string // as written; "" is the default branch
+	RefName  string // the ref's full name, "" for a commit id
 }
 
 // fetch is a ref that is being looked up and fetched, once.
 type fetch struct {
 	done   chan struct{}
 	source *Source
+	origin Origin
 	err    error
 }
 
@@ -53,12 +59,12 @@ func (r *run) limits() gitobject.Limits {
 // findings say why.
 func (r *run) root(root Root) *Node {
 	if root.URL != nil {
-		s, err := r.source(root.URL)
+		s, origin, err := r.source(root.URL)
 		if err != nil {
 			r.report(place{}, root.URL.Identity, root.URL.Ref, err)
 			return nil
 		}
-		s.Root = true
+		s.Root, s.Origin = true, origin
 		n, _ := r.node(s, orDot(root.URL.Path))
 		return n
 	}
@@ -158,13 +164,13 @@ func noRule(id identity.Identity, dir string) *refusal.Refusal {
 
 // source returns the snapshot that a URL names. Each URL and ref is looked up
 // once in a run, and each commit of a repository read once.
-func (r *run) source(u *giturl.URL) (*Source, error) {
-	return r.once(fetchKey{u.Identity, u.Clone, u.Ref}, func() (*Source, error) { return r.fetch(u) })
+func (r *run) source(u *giturl.URL) (*Source, Origin, error) {
+	return r.once(fetchKey{u.Identity, u.Clone, u.Ref}, func() (*Source, Origin, error) { return r.fetch(u) })
 }
 
 // once runs do for a key the first time, and gives its result to everybody who
 // asks for the same key.
-func (r *run) once(key fetchKey, do func() (*Source, error)) (*Source, error) {
+func (r *run) once(key fetchKey, do func() (*Source, Origin, error)) (*Source, Origin, error) {
 	r.mu.Lock()
 	f, begun := r.fetches[key]
 	if !begun {
@@ -173,39 +179,41 @@ func (r *run) once(key fetchKey, do func() (*Source, error)) (*Source, error) {
 	}
 	r.mu.Unlock()
 	if !begun {
-		f.source, f.err = do()
+		f.source, f.origin, f.err = do()
 		close(f.done)
 	}
 	<-f.done
-	return f.source, f.err
+	return f.source, f.origin, f.err
 }
 
-func (r *run) fetch(u *giturl.URL) (*Source, error) {
+func (r *run) fetch(u *giturl.URL) (*Source, Origin, error) {
 	if !r.cfg.Policy.Knows(u.Identity) {
-		return nil, noRule(u.Identity, "")
+		return nil, Origin{}, noRule(u.Identity, "")
 	}
 	location := r.cfg.Policy.Mirror(u.Identity, u.Repository, u.Clone)
 	if u.Scheme == "file" && location == u.Clone && !r.cfg.Policy.Spec.Allow.FileURLs {
-		return nil, &refusal.Refusal{Code: refusal.Remote, Source: string(u.Identity), Reason: "file:// reads another checkout of this machine",
+		return nil, Origin{}, &refusal.Refusal{Code: refusal.Remote, Source: string(u.Identity), Reason: "file:// reads another checkout of this machine",
 			Hints: []string{"spec.allow.fileURLs: true in the policy allows it"}}
 	}
 	select {
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
 	case <-r.ctx.Done():
-		return nil, context.Cause(r.ctx)
+		return nil, Origin{}, context.Cause(r.ctx)
 	}
 	limit := time.Duration(r.cfg.Policy.Spec.Limits.FetchTimeout)
 	ctx, cancel := context.WithTimeoutCause(r.ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
 	ref, err := r.lookUp(ctx, location, u)
 	if err != nil {
-		return nil, err
+		return nil, Origin{}, err
 	}
 	// Two refs, or two ways to write a URL, may lead to one commit.
-	return r.once(fetchKey{identity: u.Identity, ref: "commit " + ref.Commit}, func() (*Source, error) {
-		return r.read(ctx, &Source{Identity: u.Identity, Location: location, Ref: u.Ref, RefName: ref.Name, Commit: ref.Commit})
+	s, _, err := r.once(fetchKey{identity: u.Identity, ref: "commit " + ref.Commit}, func() (*Source, Origin, error) {
+		s, err := r.read(ctx, &Source{Identity: u.Identity, Commit: ref.Commit}, location)
+		return s, Origin{}, err
 	})
+	return s, Origin{location, u.Ref, ref.Name}, err
 }
 
 // lookUp finds the commit of a ref. What a ref pointed to in the past is not
@@ -221,7 +229,7 @@ func (r *run) lookUp(ctx context.Context, location string, u *giturl.URL) (git.R
 }
 
 // read reads a source's tree.
-func (r *run) read(ctx context.Context, s *Source) (*Source, error) {
+func (r *run) read(ctx context.Context, s *Source, location string) (*Source, error) {
 	limit := r.cfg.Policy.Spec.Limits.Sources
 	r.mu.Lock()
 	r.count++
@@ -231,7 +239,7 @@ func (r *run) read(ctx context.Context, s *Source) (*Source, error) {
 		return nil, &gitobject.LimitError{What: "sources in one build", Limit: int64(limit)}
 	}
 	var err error
-	if s.Tree, err = r.snapshot(ctx, s); err != nil {
+	if s.Tree, err = r.snapshot(ctx, s, location); err != nil {
 		return nil, err
 	}
 	s.Digest = s.Tree.Digest()
@@ -250,7 +258,7 @@ func snapshotName(s *Source) string {
 
 // snapshot reads a commit's tree from the cache, else from where it is. Either
 // way every object is hashed again.
-func (r *run) snapshot(ctx context.Context, s *Source) (*materials.Tree, error) {
+func (r *run) snapshot(ctx context.Context, s *Source, location string) (*materials.Tree, error) {
 	name := snapshotName(s)
 	tree, err := r.cached(name, s.Commit)
 	var limit *gitobject.LimitError
@@ -268,7 +276,7 @@ func (r *run) snapshot(ctx context.Context, s *Source) (*materials.Tree, error) 
 		defer r.cfg.Observe(string(s.Identity))()
 	}
 	err = r.cfg.Cache.Put(snapshots, name, func(w io.Writer) error {
-		return r.cfg.Git.Fetch(ctx, s.Location, s.Commit, func(store gitobject.Store) error {
+		return r.cfg.Git.Fetch(ctx, location, s.Commit, func(store gitobject.Store) error {
 			var err error
 			tree, err = gitobject.ReadTree(&gitobject.Recorder{Store: store, W: w}, s.Commit, r.limits())
 			return err

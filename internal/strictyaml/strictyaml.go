@@ -236,7 +236,9 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		v.SetString(n.Value)
 		return
 	}
-	if err := n.Decode(v.Addr().Interface()); err != nil {
+	// The library would cut a fraction off.
+	tag := map[bool]string{true: "!!bool", false: "!!int"}[v.Kind() == reflect.Bool]
+	if err := n.Decode(v.Addr().Interface()); err != nil || n.ShortTag() != tag {
 		d.fail(path, n, "want %s, not %q", v.Kind(), n.Value)
 	}
 }

@@ -1,0 +1,86 @@
+package giturl
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, tc := range []struct{ raw, identity, clone, path, ref string }{
+		{"https://github.com/acme/app", "github.com/acme/app", "https://github.com/acme/app", "", ""},
+		{"https://github.com/acme/app.git", "github.com/acme/app", "https://github.com/acme/app.git", "", ""},
+		{"https://github.com/acme/app?ref=v1", "github.com/acme/app", "https://github.com/acme/app", "", "v1"},
+		{"https://github.com/acme/app?version=v1", "github.com/acme/app", "https://github.com/acme/app", "", "v1"},
+		{"https://github.com/acme/app?version=v1&ref=v2", "github.com/acme/app", "https://github.com/acme/app", "", "v2"},
+		{"https://github.com/acme/app//base?ref=v1&timeout=5", "github.com/acme/app", "https://github.com/acme/app", "base", "v1"},
+		{"https://github.com/acme/app/base/x", "github.com/acme/app", "https://github.com/acme/app", "base/x", ""},
+		{"https://github.com/acme/app.git/base", "github.com/acme/app", "https://github.com/acme/app.git", "base", ""},
+		{"HTTPS://GitHub.com/acme/app", "github.com/acme/app", "https://github.com/acme/app", "", ""},
+		{"http://github.com/acme/app", "github.com/acme/app", "https://github.com/acme/app", "", ""},
+		{"github.com/acme/app", "github.com/acme/app", "https://github.com/acme/app", "", ""},
+		{"github.com:acme/app", "github.com/acme/app", "https://github.com/acme/app", "", ""},
+		{"git::https://github.com/acme/app", "github.com/acme/app", "https://github.com/acme/app", "", ""},
+		{"git@github.com:acme/app.git", "github.com/acme/app", "git@github.com:acme/app.git", "", ""},
+		{"git@github.com/acme/app.git", "github.com/acme/app", "git@github.com:acme/app.git", "", ""},
+		{"ssh://git@github.com/acme/app.git//base", "github.com/acme/app", "git@github.com:acme/app.git", "base", ""},
+		{"ssh://git@git.example.com:2222/acme/app.git", "git.example.com:2222/acme/app", "ssh://git@git.example.com:2222/acme/app.git", "", ""},
+		{"user@git.example.com:acme/app//x", "git.example.com/acme/app", "user@git.example.com:acme/app", "x", ""},
+		{"user@git.example.com:/srv/app.git", "git.example.com/srv/app", "user@git.example.com:/srv/app.git", "", ""},
+		{"https://git.example.com/group/sub/app//x", "git.example.com/group/sub/app", "https://git.example.com/group/sub/app", "x", ""},
+		{"https://me@dev.azure.com/org/project/_git/repo/path?ref=v1", "dev.azure.com/org/project/_git/repo", "https://dev.azure.com/org/project/_git/repo", "path", "v1"},
+		{"http://git.example.com/acme/app", "http:git.example.com/acme/app", "http://git.example.com/acme/app", "", ""},
+		{"file:///srv/app.git//x?ref=main", "file:/srv/app.git", "file:///srv/app.git", "x", "main"},
+		{"https://git.example.com/acme/%61pp", "git.example.com/acme/app", "https://git.example.com/acme/app", "", ""},
+	} {
+		u, err := Parse(tc.raw)
+		if err != nil {
+			t.Errorf("%s: %v", tc.raw, err)
+			continue
+		}
+		if string(u.Identity) != tc.identity || u.Clone != tc.clone || u.Path != tc.path || u.Ref != tc.ref {
+			t.Errorf("%s: %s %s %q %q, want %s %s %q %q", tc.raw, u.Identity, u.Clone, u.Path, u.Ref, tc.identity, tc.clone, tc.path, tc.ref)
+		}
+	}
+}
+
+func TestParseLocal(t *testing.T) {
+	for _, raw := range []string{"", "base", "../base", "/abs", "./github.com/acme/app", "git.example.com/acme/app", "base.yaml", "a:b", "github.com"} {
+		if u, err := Parse(raw); !errors.Is(err, ErrLocal) {
+			t.Errorf("%q: %v, %v, want ErrLocal", raw, u, err)
+		}
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, raw := range []string{
+		"https://github.com/acme/app?ref=--upload-pack=x", "https://github.com/acme/app?ref=a..b", "https://github.com/acme/app?ref=a%20b",
+		"https://github.com/acme/app?ref=a;b", "https://github.com/acme/app?ref=%zz", "https://github.com/acme/app?ref=a:b",
+		"https://github.com/acme/app//../x", "https://github.com/acme/app//a/../../x", "https://git.example.com/acme/../evil",
+		"https://git.example.com/acme/app%2f..%2f..%2fevil", "https://-oProxyCommand=x/acme/app", "https://evil.com\\@github.com/acme/app",
+		"https://a@b@github.com/acme/app", "https://git.example.com", "ssh://", "https://exa mple.com/a/b",
+	} {
+		if u, err := Parse(raw); err == nil || errors.Is(err, ErrLocal) {
+			t.Errorf("%s: %+v, %v, want a refusal", raw, u, err)
+		}
+	}
+	_, err := Parse("https://joe:hunter2@git.example.com/acme/app")
+	if !errors.Is(err, ErrSecret) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v, want ErrSecret", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{"https://github.com/acme/app//x?ref=v1", "git@github.com:acme/app", "file:///srv//x", "git::ssh://u@h:22/_git/r"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := Parse(raw)
+		if err != nil {
+			return
+		}
+		if u.Identity == "" || strings.HasPrefix(u.Clone, "-") || strings.HasPrefix(u.Ref, "-") || strings.HasPrefix(u.Path, "/") || strings.HasPrefix(u.Path, "../") || strings.ContainsAny(u.Clone, "\n\x00") {
+			t.Fatalf("%q: %+v", raw, u)
+		}
+	})
+}
