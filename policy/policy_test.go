@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/trustomize/trustomize/internal/identity"
+	"github.com/trustomize/trustomize/signer"
+)
+
+func publicKey(t testing.TB) string {
+	t.Helper()
+	_, public, err := signer.GenerateKey([]byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(public)
+}
+
+const good = `apiVersion: trustomize.dev/v1alpha1
+kind: Policy
+metadata: {name: platform}
+spec:
+  signers:
+    team: {publicKey: {file: team.pub}}
+    lead: {publicKey: {file: lead.pub}}
+  sources:
+  - match: github.com/acme/mono//teams/a
+    signedBy: [team]
+    threshold: 1
+    closure: reached
+  - {match: github.com/acme/**, signedBy: [team, lead], threshold: 2, bound: true}
+  - match: github.com/other/base
+    pinned: [{commit: bb8adffb03c7d8be5b1ca0af5eb5ee1c27182db6, digest: "sha256:0000000000000000000000000000000000000000000000000000000000000000"}]
+  mirrors: [{prefix: github.com/, to: "https://git.example.com/mirror/"}]
+  limits: {sources: 3, fetchTimeout: 90s}
+  allow: {fileURLs: true}
+  sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}
+  log: {mode: required, rekor: [{url: "https://rekor.example.com", version: 2, publicKey: {file: lead.pub}}]}
+`
+
+func parseWith(t testing.TB, doc string) (*Policy, error) {
+	t.Helper()
+	files := map[string]string{"team.pub": publicKey(t), "lead.pub": publicKey(t), "bad.pub": "no key"}
+	return parse("/policy/policy.yaml", []byte(doc), func(name string) ([]byte, error) {
+		data, ok := files[name]
+		if !ok {
+			return nil, fmt.Errorf("open %s: no such file", name)
+		}
+		return []byte(data), nil
+	})
+}
+
+func TestParse(t *testing.T) {
+	p, err := parseWith(t, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Name != "platform" || p.Spec.Limits.Sources != 3 || p.Spec.Limits.Depth != DefaultDepth || len(p.LogKeys()) != 1 || len(p.Signers()) != 2 {
+		t.Errorf("%+v", p)
+	}
+	for _, tc := range []struct{ id, file, match string }{
+		{"github.com/acme/mono", "teams/a/k.yaml", "github.com/acme/mono//teams/a"},
+		{"github.com/acme/mono", "teams/b/k.yaml", "github.com/acme/**"},
+		{"github.com/other/base", "k.yaml", "github.com/other/base"},
+		{"github.com/other/base2", "k.yaml", ""},
+		{"http:github.com/acme/app", "k.yaml", ""},
+	} {
+		r, ok := p.Rule(identity.Identity(tc.id), tc.file)
+		if ok != (tc.match != "") || ok && r.Match != tc.match {
+			t.Errorf("%s//%s: %v", tc.id, tc.file, r)
+		}
+		if p.Knows(identity.Identity(tc.id)) != ok {
+			t.Errorf("%s: Knows is %v", tc.id, !ok)
+		}
+	}
+	if r, _ := p.Rule("github.com/acme/x", "k"); len(r.Signers) != 2 || r.Threshold != 2 || r.Closure != ClosureTree {
+		t.Errorf("%+v", r)
+	}
+	if p.Path("x") != "/policy/x" || p.Path("/x") != "/x" {
+		t.Error("paths are not relative to the policy's folder")
+	}
+}
+
+func TestMirror(t *testing.T) {
+	for _, tc := range []struct{ prefix, to, id, repository, want string }{
+		{"github.com/", "https://m/x/", "github.com/acme/app", "acme/app.git", "https://m/x/acme/app.git"},
+		{"github.com", "/srv", "github.com/acme/app", "acme/app", "/srv/acme/app"},
+		{"github.com/acme/", "ssh://m/y", "github.com/acme/app", "acme/app", "ssh://m/y/app"},
+		{"github.com/acme/app", "/srv/one.git", "github.com/acme/app", "acme/app.git", "/srv/one.git"},
+		{"github.com/acme", "/srv", "github.com/acme-evil/app", "acme-evil/app", "CLONE"},
+		{"github.com/", "/srv", "github.com.evil.com/acme/app", "acme/app", "CLONE"},
+		{"github.com/", "/srv", "http:github.com/acme/app", "acme/app", "CLONE"},
+		{"http:github.com/", "/srv", "http:github.com/acme/app", "acme/app", "/srv/acme/app"},
+		{"github.com/", "https://m", "github.com/acme/a+b", "acme/a+b", "https://m/acme/a+b"},
+	} {
+		p := &Policy{Spec: Spec{Mirrors: []Mirror{{tc.prefix, tc.to}}}}
+		if got := p.Mirror(identity.Identity(tc.id), tc.repository, "CLONE"); got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.prefix, got, tc.want)
+		}
+	}
+}
+
+// TestProblems changes one line of a good policy at a time.
+func TestProblems(t *testing.T) {
+	for _, tc := range []struct{ old, new, want string }{
+		{"kind: Policy", "kind: Polizei", "2:7: kind: want Policy"},
+		{"apiVersion: trustomize.dev/v1alpha1", "apiVersion: v1", "1:13: apiVersion: want trustomize.dev/v1alpha1"},
+		{"    signedBy: [team]\n", "    signdBy: [team]\n", "10:5: spec.sources[0].signdBy: unknown field"},
+		{"signedBy: [team]\n", "signedBy: [nobody]\n", "10:16: spec.sources[0].signedBy[0]: no signer is named \"nobody\"; named are lead, team"},
+		{"[team, lead]", "[team, team]", "spec.sources[1].signedBy[1]: \"team\" is named twice"},
+		{"threshold: 2", "threshold: 3", "threshold: want a number from 1 to the 2 signers"},
+		{"threshold: 2", "threshold: -1", "threshold: want a number"},
+		{"closure: reached", "closure: none", "12:14: spec.sources[0].closure: want \"tree\" or \"reached\""},
+		{"match: github.com/other/base", "match: github.com/acme/late", "14:12: spec.sources[2].match: can never apply: rule 2"},
+		{"match: github.com/other/base", "match: https://github.com/x/y", "spec.sources[2].match"},
+		{"commit: bb8adffb03c7d8be5b1ca0af5eb5ee1c27182db6", "commit: bb8adff", "spec.sources[2].pinned[0].commit: want a full commit id"},
+		{`"sha256:0`, `"sha512:0`, "spec.sources[2].pinned[0].digest"},
+		{"    pinned: [", "    refs: [main]\n    pinned: [", "15:11: spec.sources[2].refs: this version cannot act on this field"},
+		{"    pinned: [", "    locked: true\n    pinned: [", "locked: this version cannot"},
+		{"    pinned: [", "    lockedBy: [team]\n    pinned: [", "lockedBy: this version cannot"},
+		{"    pinned: [", "    commitSignedBy: [team]\n    pinned: [", "commitSignedBy: this version cannot"},
+		{"    pinned: [", "    artifactSignedBy: [team]\n    pinned: [", "artifactSignedBy: this version cannot"},
+		{"    pinned: [", "    config: true\n    pinned: [", "config: this version cannot"},
+		{"    pinned: [", "    unverified: {reason: x, until: 2030-01-01}\n    pinned: [", "unverified: this version cannot"},
+		{"    pinned: [", "    bound: true\n    pinned: [", "bound, threshold and closure"},
+		{"file: team.pub", "file: none.pub", "spec.signers.team.publicKey.file: open none.pub"},
+		{"file: team.pub", "file: bad.pub", "not a PEM public key"},
+		{"{publicKey: {file: team.pub}}", "{pgp: {file: x}}", "spec.signers.team.pgp: this version cannot"},
+		{"{publicKey: {file: team.pub}}", "{ssh: {file: x}}", "spec.signers.team.ssh: this version cannot"},
+		{"{publicKey: {file: team.pub}}", "{keyless: {issuer: x, subject: y}}", "spec.signers.team.keyless: this version cannot"},
+		{"{publicKey: {file: team.pub}}", "{publicKey: {kms: \"awskms:///x\"}}", "publicKey.kms: this version cannot"},
+		{"{publicKey: {file: team.pub}}", "{publicKey: {}}", "want exactly one of file, pem"},
+		{"{publicKey: {file: team.pub}}", "{}", "spec.signers.team: names no key"},
+		{"prefix: github.com/", "prefix: GitHub.com/", "spec.mirrors[0].prefix: want a host in lower case"},
+		{`to: "https://git.example.com/mirror/"`, `to: "ext::sh -c x"`, "spec.mirrors[0].to: want"},
+		{`to: "https://git.example.com/mirror/"`, `to: mirror`, "spec.mirrors[0].to: want"},
+		{`to: "https://git.example.com/mirror/"`, `to: "https://u:p@git.example.com/"`, "holds a password"},
+		{"sources: 3", "sources: -3", "spec.limits.sources: want a positive number"},
+		{"fetchTimeout: 90s", "fetchTimeout: 90", "want a duration such as 90s"},
+		{"allow: {fileURLs: true}", "allow: {flags: [enable-helm]}", "spec.allow.flags: this version cannot"},
+		{"  sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}\n", "", "spec.sign: not said"},
+		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}", "sign: {}", "spec.sign: want a key, or none"},
+		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}", "sign: never", "want none, or a mapping"},
+		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}", "sign: none", "a statement is logged with a signature"},
+		{"key: {file: out.key}", "key: {file: out.key}, unverifiedKey: {file: x}", "unverifiedKey: this version cannot"},
+		{"mode: required", "mode: spool", "spec.log.mode: this version cannot spool"},
+		{"mode: required", "mode: none", "spec.log.rekor: a log is named"},
+		{"mode: required, ", "", "spec.log.mode: not said"},
+		{"version: 2", "version: 3", "spec.log.rekor[0].version: want 1 or 2"},
+		{"https://rekor.example.com", "rekor.example.com", "spec.log.rekor[0].url"},
+		{", publicKey: {file: lead.pub}}]", "}]", "spec.log.rekor[0].publicKey: not said"},
+		{"  allow:", "  applications: [{match: {project: web}}]\n  allow:", "spec.applications: this version cannot"},
+		{"  allow:", "  credentials: [{prefix: x}]\n  allow:", "spec.credentials: this version cannot"},
+		{"  allow:", "  manifestSign: {key: {file: x}}\n  allow:", "spec.manifestSign: this version cannot"},
+	} {
+		doc := strings.Replace(good, tc.old, tc.new, 1)
+		if doc == good {
+			t.Fatalf("%q is not in the policy", tc.old)
+		}
+		_, err := parseWith(t, doc)
+		var problems *Error
+		if !errors.As(err, &problems) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%q for %q: %v, want %q", tc.new, tc.old, err, tc.want)
+		}
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	doc := strings.NewReplacer("threshold: 2", "threshold: 9", "version: 2", "version: 9", "team.pub", "none.pub").Replace(good)
+	_, err := parseWith(t, doc)
+	var problems *Error
+	if !errors.As(err, &problems) || len(problems.Problems) != 3 {
+		t.Fatalf("%v", err)
+	}
+	lines := strings.Split(err.Error(), "\n")
+	if !strings.HasPrefix(lines[0], "policy /policy/policy.yaml:6:") || !strings.HasPrefix(lines[2], "policy /policy/policy.yaml:20:") {
+		t.Errorf("not in order of the lines: %v", err)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "policy.yaml")
+	if _, err := Load(file); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := Load(dir); err == nil {
+		t.Error("a directory was read")
+	}
+	doc := "apiVersion: trustomize.dev/v1alpha1\nkind: Policy\nspec: {signers: {t: {publicKey: {file: keys/t.pub}}}, sources: [{match: a/b, signedBy: [t]}], sign: none, log: {mode: none}}\n"
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "keys"), 0o700), os.WriteFile(filepath.Join(dir, "keys/t.pub"), []byte(publicKey(t)), 0o600), os.WriteFile(file, []byte(doc), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(file); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzPolicy(f *testing.F) {
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, doc string) {
+		p, err := parse("policy.yaml", []byte(doc), func(string) ([]byte, error) { return nil, os.ErrNotExist })
+		if err == nil && (p.Spec.Sign == nil || p.Spec.Log == nil || len(p.rules) != len(p.Spec.Sources)) {
+			t.Fatalf("%+v", p)
+		}
+	})
+}
+
+func ExampleLoad() {
+	p, err := Load("testdata/policy.yaml")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rule, _ := p.Rule("github.com/acme/app", "kustomization.yaml")
+	fmt.Println(rule.Match, rule.SignedBy)
+	_, ok := p.Rule("github.com/acme-evil/app", "kustomization.yaml")
+	fmt.Println(ok)
+	// Output:
+	// github.com/acme/** [team]
+	// false
+}
