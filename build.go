@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -53,7 +54,7 @@ func Build(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	resources, err := run(report.Graph, req.Options)
-	if err != nil {
+	if err = errors.Join(err, context.Cause(ctx)); err != nil {
 		return nil, err
 	}
 	result := &Result{Report: report, Resources: resources.Size()}
@@ -61,7 +62,10 @@ func Build(ctx context.Context, req Request) (*Result, error) {
 		result.YAML, err = resources.AsYaml()
 		return result, err
 	}
-	return result, finish(ctx, req, result, resources, store)
+	if err := errors.Join(finish(ctx, req, result, resources, store), context.Cause(ctx)); err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // building guards kustomize's process-wide state: the OpenAPI schema that one
@@ -86,12 +90,12 @@ func run(g *resolver.Graph, o Options) (resmap.ResMap, error) {
 	defer building.Unlock()
 	openapi.ResetOpenAPI()
 	defer openapi.ResetOpenAPI()
-	resources, err := krusty.MakeKustomizer(options).Run(files, target)
+	resources, err := kustomize(options, files, target)
 	if violation := files.Violation(); violation != nil {
 		return nil, refuse(refusal.Unlisted, original(g, violation.Error()))
 	}
 	if err != nil {
-		return nil, errors.New("build: " + original(g, err.Error()))
+		return nil, fmt.Errorf("build: %s", original(g, err.Error()))
 	}
 	if resources.Size() == 0 {
 		return nil, errors.New("build: the result is empty; ArgoCD would take that for an order to delete everything")
@@ -99,10 +103,29 @@ func run(g *resolver.Graph, o Options) (resmap.ResMap, error) {
 	return resources, nil
 }
 
+// kustomize runs a build and turns a panic, which malformed input can cause,
+// into an error.
+func kustomize(options *krusty.Options, files *verifyfs.FS, target string) (resources resmap.ResMap, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("kustomize panicked: %v", cause)
+		}
+	}()
+	return krusty.MakeKustomizer(options).Run(files, target)
+}
+
+var mounted = regexp.MustCompile(`(?:(?:\.\./)+|/)(source-[0-9]+)\b`)
+
 // original puts sources' names in place of the directories that they have
 // during a build.
 func original(g *resolver.Graph, text string) string {
-	return strings.NewReplacer(g.MountNames()...).Replace(text)
+	names := g.MountNames()
+	return mounted.ReplaceAllStringFunc(text, func(match string) string {
+		if name, ok := names[match[strings.LastIndex(match, "/")+1:]]; ok {
+			return name
+		}
+		return match
+	})
 }
 
 // finish signs the resources and records how they came about.

@@ -82,7 +82,8 @@ func (d *directory) identity(source string) (identity.Identity, error) {
 // and signs it. In a git checkout, the files are those that git tracks or would
 // track; directories with lists of their own are left to them. Nothing is
 // written before everything is computed.
-func SignMaterials(ctx context.Context, req MaterialsRequest, key *signer.Key) (*MaterialsResult, error) {
+// The key is opened after git has ended.
+func SignMaterials(ctx context.Context, req MaterialsRequest, openKey func() (*signer.Key, error)) (*MaterialsResult, error) {
 	d, err := openDirectory(req.Dir)
 	if err != nil {
 		return nil, err
@@ -91,7 +92,7 @@ func SignMaterials(ctx context.Context, req MaterialsRequest, key *signer.Key) (
 	if err != nil {
 		return nil, err
 	}
-	result := &MaterialsResult{Dir: d.path, Key: key.Public.Fingerprint}
+	result := &MaterialsResult{Dir: d.path}
 	var binding []byte
 	entries, binding, err = d.bind(entries, req, result)
 	if err != nil {
@@ -105,12 +106,16 @@ func SignMaterials(ctx context.Context, req MaterialsRequest, key *signer.Key) (
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be listed: %w", d.path, err)
 	}
+	key, err := openKey()
+	if err != nil {
+		return nil, err
+	}
 	data := list.Bytes()
 	sig, err := key.Sign(data)
 	if err != nil {
 		return nil, err
 	}
-	result.Files = len(list.Lines())
+	result.Files, result.Key = len(list.Lines()), key.Public.Fingerprint
 	if binding != nil {
 		if err := replaceFile(filepath.Join(d.path, materials.BindingName), binding); err != nil {
 			return nil, err
@@ -133,7 +138,12 @@ func (d *directory) tracked(ctx context.Context, req MaterialsRequest) ([]materi
 		return nil, err
 	}
 	defer os.RemoveAll(temp)
-	names, err := (&git.Git{Program: req.Git, Temp: temp, Env: req.GitEnv}).Tracked(ctx, d.path)
+	head, err := localdir.Head(d.top)
+	if head.GitDir == "" {
+		return nil, err
+	}
+	checkout := git.Checkout{Top: d.top, GitDir: head.GitDir, Objects: head.Objects, IDLength: max(len(head.ID), 40)}
+	names, err := (&git.Git{Program: req.Git, Temp: temp, Env: req.GitEnv}).Tracked(ctx, checkout, d.path)
 	if err != nil {
 		return nil, err
 	}
@@ -186,11 +196,18 @@ func replaceFile(file string, data []byte) error {
 }
 
 // VerifyMaterials checks the list in a directory: a signature by one of the
-// keys, and every file of the list's scope. What does not hold comes as a
-// *[Refused].
-func VerifyMaterials(req MaterialsRequest, keys []signature.Key) (*MaterialsResult, error) {
+// keys, and every file of the list's scope. As for [SignMaterials], what a git
+// checkout ignores does not count. What does not hold comes as a *[Refused].
+func VerifyMaterials(ctx context.Context, req MaterialsRequest, keys []signature.Key) (*MaterialsResult, error) {
 	d, err := openDirectory(req.Dir)
 	if err != nil {
+		return nil, err
+	}
+	entries, err := d.tracked(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if d.tree, err = materials.NewTree(entries); err != nil {
 		return nil, err
 	}
 	result := &MaterialsResult{Dir: d.path}

@@ -31,8 +31,8 @@ type Problem struct {
 
 // Scope says where a list applies.
 type Scope struct {
-	Dir   string   // the list's directory, "." for the tree's root
-	Inner []string // directories below Dir that have lists of their own
+	Dir   string          // the list's directory, "." for the tree's root
+	Inner map[string]bool // directories below Dir that have lists of their own
 	// Except are paths below the tree's root that are outside of every list,
 	// besides those that [Excepted] names. They must not be given to a build.
 	Except []string
@@ -41,10 +41,10 @@ type Scope struct {
 // ScopeOf returns the scope of the list in dir, when the tree's lists lie in
 // the directories given.
 func ScopeOf(dir string, lists []string) Scope {
-	s := Scope{Dir: dir}
+	s := Scope{Dir: dir, Inner: map[string]bool{}}
 	for _, d := range lists {
 		if d != dir && within(dir, d) {
-			s.Inner = append(s.Inner, d)
+			s.Inner[d] = true
 		}
 	}
 	return s
@@ -77,7 +77,12 @@ func (s Scope) covers(e Entry) bool {
 	if e.Mode == ModeSubmodule || s.Excepts(e.Path) {
 		return false
 	}
-	return !slices.ContainsFunc(s.Inner, func(inner string) bool { return within(inner, e.Path) })
+	for d := path.Dir(e.Path); d != s.Dir && d != "."; d = path.Dir(d) {
+		if s.Inner[d] {
+			return false
+		}
+	}
+	return true
 }
 
 // CheckFile holds one path of the tree against the list: it must be listed and

@@ -203,11 +203,12 @@ func (l *List) Bytes() []byte {
 
 var lineEscaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\r", `\r`)
 
-// Lists returns the directories of the tree that hold a list, sorted.
+// Lists returns the directories of the tree that hold a list, sorted. Only a
+// file is a list, not a link or a submodule of that name.
 func Lists(t *Tree) []string {
 	var dirs []string
 	for _, e := range t.Entries() {
-		if path.Base(e.Path) == ListName {
+		if path.Base(e.Path) == ListName && (e.Mode == ModeFile || e.Mode == ModeExecutable) {
 			dirs = append(dirs, path.Dir(e.Path))
 		}
 	}

@@ -90,7 +90,12 @@ func checkEntry(e Entry) error {
 		}
 	}
 	switch e.Mode {
-	case ModeFile, ModeExecutable, ModeLink:
+	case ModeFile, ModeExecutable:
+		return nil
+	case ModeLink:
+		if len(e.Data) > maxLinkText {
+			return fmt.Errorf("link %q has a text of %d bytes, more than the %d that any system can make", e.Path, len(e.Data), maxLinkText)
+		}
 		return nil
 	case ModeSubmodule:
 		if e.Commit == "" || len(e.Data) > 0 {
@@ -175,6 +180,9 @@ func (t *Tree) Digest() string {
 }
 
 var digestEscaper = strings.NewReplacer(`\`, `\\`, "\n", `\n`)
+
+// maxLinkText is Linux's limit for a link's text, in bytes (PATH_MAX).
+const maxLinkText = 4096
 
 // maxLinks is how many links one path may lead through; Linux allows as many.
 const maxLinks = 40

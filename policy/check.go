@@ -29,9 +29,9 @@ func (c *checker) fail(path, format string, args ...any) {
 	})
 }
 
-// unsupported refuses a field by name when it is set.
-func (c *checker) unsupported(set bool, path string) {
-	if set {
+// unsupported refuses a field by name when it is there, even empty.
+func (c *checker) unsupported(path string) {
+	if c.doc.Has(path) {
 		c.fail(path, "this version cannot act on this field; remove it, it is not ignored")
 	}
 }
@@ -49,19 +49,19 @@ func (c *checker) check(doc *document, p *Policy) {
 	c.limits()
 	c.sign()
 	p.logKeys = c.log()
-	c.unsupported(len(c.spec.Credentials) > 0, "spec.credentials")
-	c.unsupported(c.spec.ManifestSign != nil, "spec.manifestSign")
-	c.unsupported(len(c.spec.Applications) > 0, "spec.applications")
-	c.unsupported(len(c.spec.Allow.Flags) > 0, "spec.allow.flags")
+	c.unsupported("spec.credentials")
+	c.unsupported("spec.manifestSign")
+	c.unsupported("spec.applications")
+	c.unsupported("spec.allow.flags")
 }
 
 func (c *checker) signers() map[string]signature.Key {
 	keys := map[string]signature.Key{}
 	for _, name := range sortedNames(c.spec.Signers) {
 		s, path := c.spec.Signers[name], "spec.signers."+name
-		c.unsupported(s.Keyless != nil, path+".keyless")
-		c.unsupported(s.PGP != nil, path+".pgp")
-		c.unsupported(s.SSH != nil, path+".ssh")
+		c.unsupported(path + ".keyless")
+		c.unsupported(path + ".pgp")
+		c.unsupported(path + ".ssh")
 		if s.PublicKey == nil {
 			if s.Keyless == nil && s.PGP == nil && s.SSH == nil {
 				c.fail(path, "names no key; want publicKey")
@@ -99,7 +99,7 @@ func (c *checker) publicKey(path string, ref *KeyRef) (signature.Key, bool) {
 
 // keyRef checks that one way to find a key is given, and a supported one.
 func (c *checker) keyRef(path string, ref *KeyRef) bool {
-	c.unsupported(ref.KMS != "", path+".kms")
+	c.unsupported(path + ".kms")
 	if (ref.File == "") == (ref.PEM == "") {
 		if ref.KMS == "" {
 			c.fail(path, "want exactly one of file, pem")
@@ -134,22 +134,22 @@ func (c *checker) rules(signers map[string]signature.Key) []CompiledRule {
 
 // rule checks one rule by itself.
 func (c *checker) rule(path string, r Rule) {
-	c.unsupported(len(r.Refs) > 0, path+".refs")
-	c.unsupported(r.Locked, path+".locked")
-	c.unsupported(len(r.LockedBy) > 0, path+".lockedBy")
-	c.unsupported(len(r.CommitSignedBy) > 0, path+".commitSignedBy")
-	c.unsupported(len(r.ArtifactSignedBy) > 0, path+".artifactSignedBy")
-	c.unsupported(r.Config, path+".config")
-	c.unsupported(r.Unverified != nil, path+".unverified")
+	c.unsupported(path + ".refs")
+	c.unsupported(path + ".locked")
+	c.unsupported(path + ".lockedBy")
+	c.unsupported(path + ".commitSignedBy")
+	c.unsupported(path + ".artifactSignedBy")
+	c.unsupported(path + ".config")
+	c.unsupported(path + ".unverified")
 	if len(r.SignedBy) == 0 {
 		if len(r.Pinned) == 0 {
 			c.fail(path, "nothing vouches for what this rule matches; want signedBy or pinned")
 		}
-		if r.Bound || r.Threshold != 0 || r.Closure != "" {
+		if c.doc.Has(path+".bound") || c.doc.Has(path+".threshold") || c.doc.Has(path+".closure") {
 			c.fail(path, "bound, threshold and closure speak of a signed list; they want signedBy")
 		}
 	}
-	if r.Threshold < 0 || r.Threshold > len(r.SignedBy) && len(r.SignedBy) > 0 {
+	if c.doc.Has(path+".threshold") && (r.Threshold < 1 || r.Threshold > len(r.SignedBy)) {
 		c.fail(path+".threshold", "want a number from 1 to the %d signers named, not %d", len(r.SignedBy), r.Threshold)
 	}
 	for i, pin := range r.Pinned {
@@ -204,14 +204,31 @@ func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Key
 func (c *checker) mirrors() {
 	for i, m := range c.spec.Mirrors {
 		path := fmt.Sprintf("spec.mirrors[%d]", i)
-		host, _, _ := strings.Cut(strings.TrimPrefix(m.Prefix, "http:"), "/")
-		if host == "" || host != strings.ToLower(host) || strings.ContainsAny(m.Prefix, "*@ ") || strings.Contains(m.Prefix, "//") || strings.HasSuffix(host, ":") {
-			c.fail(path+".prefix", "want a host in lower case and perhaps the beginning of a path, such as github.com/acme/, not %q", m.Prefix)
+		if err := checkPrefix(m.Prefix); err != nil {
+			c.fail(path+".prefix", "want a host in lower case and perhaps the beginning of a path, such as github.com/acme/: %v", err)
+		}
+		for j, earlier := range c.spec.Mirrors[:i] {
+			if mirrors(earlier.Prefix, strings.TrimSuffix(m.Prefix, "/")) {
+				c.fail(path+".prefix", "can never apply: mirror %d, %q, stands before it", j+1, earlier.Prefix)
+			}
 		}
 		if err := checkLocation(m.To); err != nil {
 			c.fail(path+".to", "%v", err)
 		}
 	}
+}
+
+// checkPrefix accepts the beginning of an identity, up to a whole segment.
+func checkPrefix(prefix string) error {
+	trimmed := strings.TrimSuffix(prefix, "/")
+	if strings.ContainsAny(trimmed, "*@%") || strings.HasPrefix(trimmed, "file:") {
+		return fmt.Errorf("%q is not one", prefix)
+	}
+	if !strings.Contains(trimmed, "/") {
+		trimmed += "/x"
+	}
+	_, err := identity.Parse(trimmed)
+	return err
 }
 
 // checkLocation accepts what git may be sent to: https, http, ssh, or an
@@ -224,8 +241,8 @@ func checkLocation(to string) error {
 	if err != nil {
 		return fmt.Errorf("want a URL or an absolute path: %w", err)
 	}
-	if _, hasPassword := u.User.Password(); hasPassword {
-		return fmt.Errorf("holds a password, which does not belong into a policy")
+	if _, hasPassword := u.User.Password(); hasPassword || u.User != nil && u.Scheme != "ssh" {
+		return fmt.Errorf("holds a user or password, which do not belong into a mirror's URL")
 	}
 	switch u.Scheme {
 	case "https", "http", "ssh":
@@ -264,7 +281,7 @@ func (c *checker) sign() {
 	default:
 		c.keyRef("spec.sign.key", s.Key)
 	}
-	c.unsupported(s.UnverifiedKey != nil, "spec.sign.unverifiedKey")
+	c.unsupported("spec.sign.unverifiedKey")
 }
 
 func (c *checker) log() []signature.Key {

@@ -9,16 +9,15 @@ import (
 	"testing"
 
 	"github.com/trustomize/trustomize/internal/identity"
-	"github.com/trustomize/trustomize/signer"
 )
 
 func publicKey(t testing.TB) string {
 	t.Helper()
-	_, public, err := signer.GenerateKey([]byte("x"))
+	data, err := os.ReadFile("testdata/team.pub")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(public)
+	return string(data)
 }
 
 const good = `apiVersion: trustomize.dev/v1alpha1
@@ -139,7 +138,14 @@ func TestProblems(t *testing.T) {
 		{"prefix: github.com/", "prefix: GitHub.com/", "spec.mirrors[0].prefix: want a host in lower case"},
 		{`to: "https://git.example.com/mirror/"`, `to: "ext::sh -c x"`, "spec.mirrors[0].to: want"},
 		{`to: "https://git.example.com/mirror/"`, `to: mirror`, "spec.mirrors[0].to: want"},
-		{`to: "https://git.example.com/mirror/"`, `to: "https://u:p@git.example.com/"`, "holds a password"},
+		{`to: "https://git.example.com/mirror/"`, `to: "https://u:p@git.example.com/"`, "holds a user or password"},
+		{"prefix: github.com/", "prefix: github.com/acme/app.git", "spec.mirrors[0].prefix: want a host"},
+		{"mirrors: [", "mirrors: [{prefix: github.com, to: /srv}, ", "spec.mirrors[1].prefix: can never apply: mirror 1"},
+		{"match: github.com/other/base", "match: github.com:443/other/base", "spec.sources[2].match"},
+		{"match: github.com/other/base", "match: github.com/other/b%61se", "spec.sources[2].match"},
+		{"    pinned: [", "    refs: []\n    pinned: [", "refs: this version cannot"},
+		{"threshold: 2", "threshold: 0", "threshold: want a number"},
+		{"sources: 3", "sources: 010", "spec.limits.sources: want int"},
 		{"sources: 3", "sources: -3", "spec.limits.sources: want a positive number"},
 		{"fetchTimeout: 90s", "fetchTimeout: 90", "want a duration such as 90s"},
 		{"allow: {fileURLs: true}", "allow: {flags: [enable-helm]}", "spec.allow.flags: this version cannot"},

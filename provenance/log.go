@@ -91,10 +91,14 @@ func (r *Recorder) Record(ctx context.Context, statement []byte) (*Record, error
 		return nil, err
 	}
 	name := r.name(statement, pair)
-	if record, err := r.stored(name, statement, material); err == nil {
-		return record, nil
-	} else if !errors.Is(err, os.ErrNotExist) {
-		r.Store.Remove(bundles, name) // damaged, or made with another key
+	if r.Log != nil {
+		record, err := r.stored(name, statement, material)
+		if err == nil {
+			return record, nil
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			r.Store.Remove(bundles, name) // damaged, or made with another key
+		}
 	}
 	pb, err := r.sign(ctx, pair, statement)
 	if err != nil {
@@ -105,8 +109,8 @@ func (r *Recorder) Record(ctx context.Context, statement []byte) (*Record, error
 		return nil, err
 	}
 	record, err := r.verify(data, statement, material)
-	if err != nil {
-		return nil, err
+	if err != nil || r.Log == nil {
+		return record, err
 	}
 	err = r.Store.Put(bundles, name, func(w io.Writer) error {
 		_, err := w.Write(data)
@@ -126,7 +130,7 @@ func (r *Recorder) name(statement []byte, pair *keypair) string {
 	return hex.EncodeToString(h.Sum(nil)) + ".sigstore.json"
 }
 
-func (r *Recorder) stored(name string, statement []byte, material root.TrustedMaterial) (*Record, error) {
+func (r *Recorder) stored(name string, statement []byte, material *material) (*Record, error) {
 	f, err := r.Store.Get(bundles, name)
 	if err != nil {
 		return nil, err
@@ -170,7 +174,7 @@ func (r *Recorder) sign(ctx context.Context, pair *keypair, statement []byte) (*
 
 // verify checks that a bundle holds this statement, signed with our key, and
 // that its proof of inclusion verifies with the log's key.
-func (r *Recorder) verify(data, statement []byte, material root.TrustedMaterial) (*Record, error) {
+func (r *Recorder) verify(data, statement []byte, material *material) (*Record, error) {
 	record, err := r.verified(data, statement, material)
 	if err != nil && r.Log != nil {
 		return nil, &Error{r.Log.URL, fmt.Errorf("its answer does not verify: %w", err)}
@@ -178,13 +182,16 @@ func (r *Recorder) verify(data, statement []byte, material root.TrustedMaterial)
 	return record, err
 }
 
-func (r *Recorder) verified(data, statement []byte, material root.TrustedMaterial) (*Record, error) {
+func (r *Recorder) verified(data, statement []byte, material *material) (*Record, error) {
 	var b bundle.Bundle
 	if err := b.UnmarshalJSON(data); err != nil {
 		return nil, err
 	}
 	if !bytes.Equal(b.GetDsseEnvelope().GetPayload(), statement) {
 		return nil, errors.New("the bundle holds another statement")
+	}
+	if err := onlyProven(b.Bundle, material.hint); err != nil {
+		return nil, err
 	}
 	options := []verify.VerifierOption{verify.WithNoObserverTimestamps()}
 	index := int64(-1)
@@ -195,6 +202,9 @@ func (r *Recorder) verified(data, statement []byte, material root.TrustedMateria
 			return nil, errors.New("there is no proof of inclusion")
 		}
 		index = entries[0].GetLogIndex()
+		if proven := entries[0].GetInclusionProof().GetLogIndex(); r.Log.Version == 2 && (index != proven || entries[0].GetIntegratedTime() != 0) {
+			return nil, errors.New("the entry says more than its proof")
+		}
 	}
 	verifier, err := verify.NewVerifier(material, options...)
 	if err != nil {
@@ -206,6 +216,24 @@ func (r *Recorder) verified(data, statement []byte, material root.TrustedMateria
 	}
 	return &Record{Bundle: data, Index: index}, nil
 }
+
+// onlyProven refuses a bundle with parts that no signature and no proof covers:
+// whoever reads it later would take them for ours.
+func onlyProven(b *protobundle.Bundle, hint string) error {
+	m := b.GetVerificationMaterial()
+	switch {
+	case len(b.GetDsseEnvelope().GetSignatures()) != 1, b.GetDsseEnvelope().GetSignatures()[0].GetKeyid() != "":
+		return errors.New("the bundle's envelope has other than one plain signature")
+	case m.GetPublicKey().GetHint() != hint:
+		return errors.New("the bundle names another key")
+	case m.GetTimestampVerificationData() != nil, b.GetMediaType() != bundleMediaType:
+		return errors.New("the bundle has parts that nobody vouches for")
+	}
+	return nil
+}
+
+// bundleMediaType is what sigstore-go writes.
+const bundleMediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 // marshal returns a bundle's JSON. protojson varies its white space on
 // purpose, so that is taken out.
@@ -226,6 +254,7 @@ type material struct {
 	root.BaseTrustedMaterial
 	logs     map[string]*root.TransparencyLog
 	verifier signature.Verifier
+	hint     string // the name that a bundle has for our key
 }
 
 func (m *material) RekorLogs() map[string]*root.TransparencyLog { return m.logs }
@@ -239,7 +268,7 @@ func (r *Recorder) material(pair *keypair) (*material, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &material{verifier: verifier, logs: map[string]*root.TransparencyLog{}}
+	m := &material{verifier: verifier, hint: pair.hint, logs: map[string]*root.TransparencyLog{}}
 	if r.Log == nil {
 		return m, nil
 	}

@@ -30,6 +30,7 @@ type Node struct {
 	Edges  []*Edge
 
 	rewrite   func(map[string]string) ([]byte, error)
+	depth     int      // remote references on the way here
 	via       []string // display names of the kustomizations that lead here
 	reached   bool
 	schema    bool
@@ -64,9 +65,13 @@ func (n *Node) Name() string {
 func (r *run) graph(root *Node) *Graph {
 	g := &Graph{Root: root}
 	if root != nil {
-		g.number(root)
+		remote := g.number(root)
 		g.findCycles(root)
-		g.checkBuildMetadata()
+		g.checkBuildMetadata(remote)
+		g.checkDepth(root, r.cfg.Policy.Spec.Limits.Depth)
+	}
+	for _, s := range g.Sources {
+		g.Warnings = append(g.Warnings, s.takeWarnings()...)
 	}
 	for _, f := range r.findings {
 		g.file(f)
@@ -88,11 +93,7 @@ func (g *Graph) file(f finding) {
 	default:
 		one := *f.refusal
 		one.Via = chain
-		if f.warning {
-			g.Warnings = append(g.Warnings, &one)
-		} else {
-			g.Refusals = append(g.Refusals, &one)
-		}
+		g.Refusals = append(g.Refusals, &one)
 	}
 }
 
@@ -144,8 +145,8 @@ func chainLess(a, b []string) bool {
 
 // number walks the graph breadth first in the order of the references, and
 // notes for each node the shortest chain that leads to it, and for each source
-// its place in the list.
-func (g *Graph) number(root *Node) {
+// its place in the list. It reports whether any reference is remote.
+func (g *Graph) number(root *Node) (remote bool) {
 	queue := []*Node{root}
 	root.reached = true
 	g.Sources = append(g.Sources, root.Source)
@@ -153,6 +154,7 @@ func (g *Graph) number(root *Node) {
 		n := queue[0]
 		queue = queue[1:]
 		for _, e := range n.Edges {
+			remote = remote || e.Remote
 			if e.To != nil && e.Remote && !slices.Contains(g.Sources, e.To.Source) {
 				e.To.Source.Origin = e.origin
 				g.Sources = append(g.Sources, e.To.Source)
@@ -160,7 +162,35 @@ func (g *Graph) number(root *Node) {
 			if e.To != nil && !e.To.reached {
 				e.To.reached = true
 				e.To.via = n.chain()
+				e.To.depth = n.depth
+				if e.Remote {
+					e.To.depth++
+				}
 				queue = append(queue, e.To)
+			}
+		}
+	}
+	return remote
+}
+
+// checkDepth refuses what lies deeper than the policy allows, by the shortest
+// chain that leads to it.
+func (g *Graph) checkDepth(root *Node, limit int) {
+	seen := map[*Node]bool{root: true}
+	queue := []*Node{root}
+	for len(queue) > 0 {
+		n := queue[0]
+		queue = queue[1:]
+		for _, e := range n.Edges {
+			if e.To == nil || seen[e.To] {
+				continue
+			}
+			seen[e.To] = true
+			queue = append(queue, e.To)
+			if e.To.depth > limit && n.depth <= limit {
+				one := e.To.refusal(refusal.Limit, "", fmt.Sprintf("lies more than %d references deep", limit))
+				one.Via, one.Hints = n.chain(), []string{"the policy's spec.limits.depth sets this limit"}
+				g.Refusals = append(g.Refusals, one)
 			}
 		}
 	}
@@ -169,9 +199,9 @@ func (g *Graph) number(root *Node) {
 // checkBuildMetadata refuses annotations that would tell of the directories in
 // which sources are mounted, or of this program's version. Only the root's
 // count: kustomize hands them down.
-func (g *Graph) checkBuildMetadata() {
+func (g *Graph) checkBuildMetadata(remote bool) {
 	for _, option := range g.Root.buildMeta {
-		if len(g.Sources) > 1 || option == types.ManagedByLabelOption {
+		if remote || option == types.ManagedByLabelOption {
 			g.Refusals = append(g.Refusals, g.Root.refusal(refusal.Unsupported, g.Root.File,
 				fmt.Sprintf("field buildMetadata asks for %s, which is not supported yet for this kustomization", option)))
 		}
@@ -278,11 +308,8 @@ func (l *layout) rewrite(n *Node) error {
 			to[e.Field] = path.Join(up, l.names[e], e.To.Dir)
 		}
 	}
-	if len(to) == 0 {
-		return nil
-	}
 	data, err := n.rewrite(to)
-	if err != nil {
+	if err != nil || len(to) == 0 {
 		return err
 	}
 	real, _, err := n.Source.Tree.Resolve(n.File)
@@ -297,24 +324,33 @@ func (l *layout) rewrite(n *Node) error {
 	if old, ok := files[real]; ok && !bytes.Equal(old, data) {
 		return fmt.Errorf("%s is the kustomization of two directories, through links, and has remote references", real)
 	}
+	if n.Source.isData(real) {
+		return fmt.Errorf("%s is loaded as data too, and has remote references", real)
+	}
 	files[real] = data
 	return nil
 }
 
 func (l *layout) mount(name string, s *Source) verifyfs.Mount {
-	return verifyfs.Mount{Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s]}
+	visited := map[string]bool{}
+	for _, n := range l.nodes {
+		if n.Source == s {
+			visited[n.Dir] = true
+		}
+	}
+	return verifyfs.Mount{Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s], Kustomizations: visited}
 }
 
-// MountNames returns pairs of a mounted directory and the name of the source
-// in it, longest directories first, for messages.
-func (g *Graph) MountNames() []string {
+// MountNames returns the name of the source in each mounted directory, for
+// messages.
+func (g *Graph) MountNames() map[string]string {
 	l := layout{names: map[*Edge]string{}}
 	l.assign(g.Root, map[*Node]bool{})
-	var pairs []string
-	for i := len(l.edges) - 1; i >= 0; i-- {
-		pairs = append(pairs, "/"+l.names[l.edges[i]], string(l.edges[i].To.Source.Identity))
+	names := map[string]string{mountName(0): string(g.Root.Source.Identity)}
+	for _, e := range l.edges {
+		names[l.names[e]] = string(e.To.Source.Identity)
 	}
-	return append(pairs, "/"+mountName(0), string(g.Root.Source.Identity))
+	return names
 }
 
 // Reference is a place that refers to a source.

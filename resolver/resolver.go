@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"sync"
 
 	"github.com/trustomize/trustomize/internal/cache"
@@ -24,6 +25,7 @@ import (
 	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/identity"
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/materials"
 	"github.com/trustomize/trustomize/policy"
 )
 
@@ -68,10 +70,7 @@ func Resolve(ctx context.Context, cfg Config, root Root) (*Graph, error) {
 		fetches: map[fetchKey]*fetch{},
 	}
 	node := r.root(root)
-	if node != nil {
-		r.start(node, 0)
-		r.wait.Wait()
-	}
+	r.wait.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -102,14 +101,13 @@ type fetchKey struct {
 	clone, ref string
 }
 
-// finding is a refusal, a warning or a failure, and the place that led to it.
+// finding is a refusal or a failure, and the place that led to it.
 // The chain is put together at the end, so that it does not depend on what came
 // first.
 type finding struct {
 	place
 	refusal *refusal.Refusal
 	failure error
-	warning bool
 }
 
 // place is where a finding belongs: to what a node's kustomization names, or to
@@ -137,47 +135,54 @@ func (r *run) refuse(at place, refusals ...*refusal.Refusal) {
 	}
 }
 
-func (r *run) warn(at place, refusals []*refusal.Refusal) {
-	for _, one := range refusals {
-		r.find(finding{place: at, refusal: one, warning: true})
-	}
-}
-
 func (r *run) fail(at place, err error) { r.find(finding{place: at, failure: err}) }
 
-// start processes a node in the background.
-func (r *run) start(n *Node, depth int) {
-	r.wait.Go(func() { r.visit(n, depth) })
-}
-
-// node returns the node of a directory, and whether it is new.
-func (r *run) node(s *Source, dir string) (*Node, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	key := nodeKey{s, dir}
-	if n, ok := r.nodes[key]; ok {
-		return n, false
+// enter returns the node of a directory, with links on the way to it followed
+// and vouched for, and visits it the first time.
+func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal, error) {
+	real, links, err := s.Tree.Resolve(dir)
+	var refusals []*refusal.Refusal
+	for _, link := range links {
+		refusals = append(refusals, s.admit(link)...)
 	}
-	n := &Node{Source: s, Dir: dir}
-	r.nodes[key] = n
-	return n, true
+	var linkError *materials.LinkError
+	switch {
+	case len(refusals) > 0:
+		return nil, refusals, nil
+	case errors.As(err, &linkError) && !s.hasSubmodule(dir):
+		return nil, []*refusal.Refusal{s.refusal(refusal.Link, dir, linkError.Error())}, nil
+	case err != nil:
+		real = path.Clean(dir) // the visit tells what is wrong with it
+	}
+	r.mu.Lock()
+	n, known := r.nodes[nodeKey{s, real}]
+	if !known {
+		n = &Node{Source: s, Dir: real}
+		r.nodes[nodeKey{s, real}] = n
+	}
+	r.mu.Unlock()
+	if !known {
+		r.wait.Go(func() { r.visit(n) })
+	}
+	return n, nil, nil
 }
 
 // follow fetches what a reference names and visits it.
-func (r *run) follow(from *Node, e *Edge, u *giturl.URL, depth int) {
+func (r *run) follow(from *Node, e *Edge, u *giturl.URL) {
 	r.wait.Go(func() {
 		s, origin, err := r.source(u)
 		if err != nil {
 			r.report(from.named(), u.Identity, u.Ref, err)
 			return
 		}
-		n, isNew := r.node(s, orDot(u.Path))
+		n, refusals, err := r.enter(s, orDot(u.Path))
+		r.refuse(from.named(), refusals...)
+		if err != nil {
+			r.fail(from.named(), err)
+		}
 		r.mu.Lock()
 		e.To, e.origin = n, origin
 		r.mu.Unlock()
-		if isNew {
-			r.start(n, depth+1)
-		}
 	})
 }
 
@@ -185,11 +190,15 @@ func (r *run) follow(from *Node, e *Edge, u *giturl.URL, depth int) {
 // nothing about trust.
 func (r *run) report(at place, id identity.Identity, ref string, err error) {
 	var refused *refusal.Refusal
+	var many tooMany
 	var object *gitobject.Error
 	var limit *gitobject.LimitError
 	switch {
 	case errors.As(err, &refused):
 		r.refuse(at, refused)
+	case errors.As(err, &many):
+		// Which source is one too many is chance; the refusal names none.
+		r.refuse(place{}, &refusal.Refusal{Code: refusal.Limit, Reason: many.Error(), Hints: []string{"the policy's spec.limits.sources sets this limit"}})
 	case errors.As(err, &object):
 		r.refuse(at, &refusal.Refusal{Code: refusal.Object, Source: string(id), Commit: commitOf(ref), Reason: object.Error()})
 	case errors.As(err, &limit):

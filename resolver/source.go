@@ -65,15 +65,22 @@ func (r *run) root(root Root) *Node {
 			return nil
 		}
 		s.Root, s.Origin = true, origin
-		n, _ := r.node(s, orDot(root.URL.Path))
-		return n
+		return r.enterRoot(s, orDot(root.URL.Path))
 	}
 	s, dir, err := r.localSource(root)
 	if err != nil {
 		r.report(place{}, identity.Identity(root.Dir), "", err)
 		return nil
 	}
-	n, _ := r.node(s, dir)
+	return r.enterRoot(s, dir)
+}
+
+func (r *run) enterRoot(s *Source, dir string) *Node {
+	n, refusals, err := r.enter(s, dir)
+	r.refuse(place{}, refusals...)
+	if err != nil {
+		r.fail(place{}, err)
+	}
 	return n
 }
 
@@ -228,15 +235,20 @@ func (r *run) lookUp(ctx context.Context, location string, u *giturl.URL) (git.R
 	return r.cfg.Git.Resolve(ctx, location, u.Ref)
 }
 
+// tooMany is the error for more sources than the policy allows.
+type tooMany int
+
+func (n tooMany) Error() string { return fmt.Sprintf("the build has more than %d sources", int(n)) }
+
 // read reads a source's tree.
 func (r *run) read(ctx context.Context, s *Source, location string) (*Source, error) {
 	limit := r.cfg.Policy.Spec.Limits.Sources
 	r.mu.Lock()
 	r.count++
-	tooMany := r.count > limit
+	count := r.count
 	r.mu.Unlock()
-	if tooMany {
-		return nil, &gitobject.LimitError{What: "sources in one build", Limit: int64(limit)}
+	if count > limit {
+		return nil, tooMany(limit)
 	}
 	var err error
 	if s.Tree, err = r.snapshot(ctx, s, location); err != nil {
@@ -261,10 +273,9 @@ func snapshotName(s *Source) string {
 func (r *run) snapshot(ctx context.Context, s *Source, location string) (*materials.Tree, error) {
 	name := snapshotName(s)
 	tree, err := r.cached(name, s.Commit)
-	var limit *gitobject.LimitError
 	switch {
-	case err == nil || errors.As(err, &limit):
-		return tree, err
+	case err == nil:
+		return tree, nil
 	case r.cfg.Offline && errors.Is(err, os.ErrNotExist):
 		return nil, errors.New("it is not in the cache, and no other place may be asked offline")
 	case r.cfg.Offline:

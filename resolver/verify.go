@@ -43,6 +43,7 @@ type verification struct {
 	accepted map[acceptKey]acceptance
 	vouchers map[Voucher]bool
 	warnings []*refusal.Refusal
+	data     map[string]bool // files that are loaded as such, not as kustomizations
 }
 
 func newVerification(s *Source, p *policy.Policy, unverified bool) *verification {
@@ -53,6 +54,7 @@ func newVerification(s *Source, p *policy.Policy, unverified bool) *verification
 		lists:    map[string]*signedList{},
 		accepted: map[acceptKey]acceptance{},
 		vouchers: map[Voucher]bool{},
+		data:     map[string]bool{},
 	}
 }
 
@@ -78,7 +80,20 @@ func (v *verification) Checked() map[string]bool {
 	return checked
 }
 
-// takeWarnings returns the warnings that have come up since the last call.
+// addData notes that a file is loaded as data; isData tells.
+func (v *verification) addData(p string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.data[p] = true
+}
+
+func (v *verification) isData(p string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.data[p]
+}
+
+// takeWarnings returns the warnings that have come up.
 func (v *verification) takeWarnings() []*refusal.Refusal {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -106,6 +121,9 @@ func (v *verification) refusal(code refusal.Code, file, reason string) *refusal.
 
 // judge holds a path against the rule that its own name selects.
 func (v *verification) judge(p string) []*refusal.Refusal {
+	if slices.Contains(v.dirs, path.Dir(p)) && materials.Excepted(path.Base(p)) {
+		return []*refusal.Refusal{v.refusal(refusal.Unlisted, p, "a list and its signatures are no part of a build")}
+	}
 	if v.unverified {
 		v.vouchers[Voucher{Kind: "nobody"}] = true
 		return nil
@@ -165,8 +183,8 @@ func (v *verification) signed(rule *policy.CompiledRule, p string) []*refusal.Re
 		return []*refusal.Refusal{one}
 	}
 	refusals := v.governed(rule, above[0], p)
-	for _, dir := range above[1:] {
-		refusals = append(refusals, v.outer(rule, dir, p)...)
+	for i, dir := range above[1:] {
+		refusals = append(refusals, v.outer(rule, dir, p, above[:i+1])...)
 	}
 	return refusals
 }
@@ -177,13 +195,7 @@ func (v *verification) governed(rule *policy.CompiledRule, dir, p string) []*ref
 	if len(a.refusals) > 0 {
 		return a.refusals
 	}
-	scope := a.list.scope
-	if scope.Excepts(p) {
-		if _, exists := v.source.Tree.Lookup(p); exists {
-			return []*refusal.Refusal{v.refusal(refusal.Unlisted, p, "a list and its signatures are no part of a build")}
-		}
-	}
-	here := v.problems(a.list.list.CheckFile(v.source.Tree, scope, p))
+	here := v.problems(a.list.list.CheckFile(v.source.Tree, a.list.scope, p))
 	if rule.Closure == policy.ClosureReached {
 		v.warnings = append(v.warnings, a.list.warnings(v, here)...)
 		return here
@@ -193,8 +205,10 @@ func (v *verification) governed(rule *policy.CompiledRule, dir, p string) []*ref
 
 // outer holds a path against a list above the one that governs it. What such a
 // list names must hold there too; what it does not name is not its business. A
-// list that nobody has validly signed is refused, not passed over.
-func (v *verification) outer(rule *policy.CompiledRule, dir, p string) []*refusal.Refusal {
+// list that nobody has validly signed is refused, not passed over. It may name
+// the lists below it and their signatures, which then cannot be put back to an
+// older state.
+func (v *verification) outer(rule *policy.CompiledRule, dir, p string, inner []string) []*refusal.Refusal {
 	a := v.accept(rule, dir)
 	if len(a.refusals) > 0 {
 		own, ok := v.policy.Rule(v.source.Identity, path.Join(dir, materials.ListName))
@@ -205,10 +219,22 @@ func (v *verification) outer(rule *policy.CompiledRule, dir, p string) []*refusa
 			return a.refusals
 		}
 	}
-	if !a.list.list.Names(materials.Rel(dir, p)) {
-		return nil
+	if rule.Closure == policy.ClosureTree {
+		return a.list.all(v)
 	}
-	return v.problems(a.list.list.CheckFile(v.source.Tree, a.list.scope, p))
+	paths := []string{p}
+	for _, below := range inner {
+		for _, name := range append(materials.SignatureNames(), materials.ListName) {
+			paths = append(paths, path.Join(below, name))
+		}
+	}
+	var refusals []*refusal.Refusal
+	for _, named := range paths {
+		if a.list.list.Names(materials.Rel(dir, named)) {
+			refusals = append(refusals, v.problems(a.list.list.CheckFile(v.source.Tree, a.list.scope, named))...)
+		}
+	}
+	return refusals
 }
 
 // problems turns differences into refusals.

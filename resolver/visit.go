@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/trustomize/trustomize/internal/giturl"
@@ -15,7 +16,7 @@ import (
 
 // visit reads a directory's kustomization and follows its references, if
 // everything on the way is vouched for.
-func (r *run) visit(n *Node, depth int) {
+func (r *run) visit(n *Node) {
 	data, ok := r.kustomization(n)
 	if !ok {
 		return
@@ -33,7 +34,7 @@ func (r *run) visit(n *Node, depth int) {
 		r.refuse(n.own(), n.refusal(refusal.Unsupported, n.File, "field openapi of another source than the root is not supported: it changes how everything that loads it merges"))
 	}
 	for _, ref := range k.References() {
-		r.reference(n, ref, depth)
+		r.reference(n, ref)
 	}
 }
 
@@ -56,8 +57,14 @@ func (r *run) kustomization(n *Node) ([]byte, bool) {
 		real, refusals := r.reach(n, p)
 		r.refuse(n.own(), refusals...)
 		refused = refused || len(refusals) > 0
-		if real != "" && !n.Source.Tree.IsDir(real) {
+		switch {
+		case real != "" && !n.Source.Tree.IsDir(real):
 			found = append(found, p)
+		case real != "":
+			// A directory in the place of a listed file.
+			refusals = n.Source.admit(p)
+			r.refuse(n.own(), refusals...)
+			refused = refused || len(refusals) > 0
 		}
 	}
 	if refused {
@@ -109,49 +116,47 @@ func (r *run) reach(n *Node, p string) (string, []*refusal.Refusal) {
 	case s.Tree.IsDir(real):
 		return real, refusals
 	}
-	refusals = append(refusals, s.admit(real)...)
-	r.warn(n.own(), s.takeWarnings())
-	return real, refusals
+	return real, append(refusals, s.admit(real)...)
 }
 
 // reference follows one reference the way kustomize would.
-func (r *run) reference(n *Node, ref kustfile.Reference, depth int) {
+func (r *run) reference(n *Node, ref kustfile.Reference) {
 	if ref.Kind == kustfile.Data {
 		if giturl.IsHTTP(ref.Text) {
-			r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: files over http are not supported", ref.Field, ref.Text)))
+			r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: files over http are not supported", ref.Field, giturl.Redact(ref.Text))))
 			return
 		}
-		r.local(n, ref, depth)
-		return
-	}
-	if ref.Kind == kustfile.Resource && !giturl.IsHTTP(ref.Text) && r.isFile(n, ref.Text) {
-		r.local(n, ref, depth)
-		return
-	}
-	if giturl.LooksLikeFile(ref.Text) {
-		r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: single files over http are not supported", ref.Field, ref.Text)))
+		r.local(n, ref)
 		return
 	}
 	u, err := giturl.Parse(ref.Text)
+	if ref.Kind == kustfile.Resource && !giturl.IsHTTP(ref.Text) && r.isFile(n, ref.Text) {
+		if !errors.Is(err, giturl.ErrLocal) {
+			// If kustomize cannot use the file, it goes on to the URL.
+			r.refuse(n.named(), n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, which is a file and could be a URL as well; write ./%[2]s", ref.Field, ref.Text)))
+			return
+		}
+		r.local(n, ref)
+		return
+	}
+	if giturl.LooksLikeFile(ref.Text) {
+		r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: single files over http are not supported", ref.Field, giturl.Redact(ref.Text))))
+		return
+	}
 	switch {
 	case errors.Is(err, giturl.ErrLocal):
-		r.local(n, ref, depth)
+		r.local(n, ref)
 	case err != nil:
 		r.refuse(n.named(), n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s: %v", ref.Field, err)))
 	default:
-		r.remote(n, ref, u, depth)
+		r.remote(n, ref, u)
 	}
 }
 
-func (r *run) remote(n *Node, ref kustfile.Reference, u *giturl.URL, depth int) {
-	if limit := r.cfg.Policy.Spec.Limits.Depth; depth+1 > limit {
-		r.refuse(n.named(), &refusal.Refusal{Code: refusal.Limit, Source: string(u.Identity), Reason: fmt.Sprintf("lies more than %d references deep", limit),
-			Hints: []string{"the policy's spec.limits.depth sets this limit"}})
-		return
-	}
-	e := &Edge{Field: ref.Field, Text: ref.Text, Remote: true}
+func (r *run) remote(n *Node, ref kustfile.Reference, u *giturl.URL) {
+	e := &Edge{Field: ref.Field, Text: giturl.Redact(ref.Text), Remote: true}
 	n.Edges = append(n.Edges, e)
-	r.follow(n, e, u, depth)
+	r.follow(n, e, u)
 }
 
 // isFile reports whether the text names a file of the snapshot, which
@@ -167,7 +172,7 @@ func (r *run) isFile(n *Node, text string) bool {
 
 // local follows a reference within the source: a file is admitted, a directory
 // becomes a node.
-func (r *run) local(n *Node, ref kustfile.Reference, depth int) {
+func (r *run) local(n *Node, ref kustfile.Reference) {
 	p, inside := kustfile.Join(n.Dir, ref.Text)
 	if !inside {
 		one := n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, outside of its source", ref.Field, ref.Text))
@@ -189,27 +194,47 @@ func (r *run) local(n *Node, ref kustfile.Reference, depth int) {
 	switch {
 	case real == "":
 		r.fail(n.named(), fmt.Errorf("field %s names %q: there is no such file or directory", ref.Field, ref.Text))
+	case !n.Source.Tree.IsDir(real) && (isKustomization(p) || isKustomization(real)):
+		// What a build reads of it may have references rewritten.
+		r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: a kustomization cannot be loaded as data", ref.Field, ref.Text)))
 	case !n.Source.Tree.IsDir(real):
-		// A file, and admitted: nothing follows from it.
+		n.Source.addData(real)
 	case ref.Kind == kustfile.Data:
 		r.fail(n.named(), fmt.Errorf("field %s names %q: this is a directory, where a file is wanted", ref.Field, ref.Text))
 	default:
-		to, isNew := r.node(n.Source, real)
-		n.Edges = append(n.Edges, &Edge{Field: ref.Field, Text: ref.Text, To: to})
-		if isNew {
-			r.start(to, depth)
+		to, refusals, err := r.enter(n.Source, real)
+		r.refuse(n.named(), refusals...)
+		if err != nil {
+			r.fail(n.named(), err)
 		}
+		n.Edges = append(n.Edges, &Edge{Field: ref.Field, Text: ref.Text, To: to})
 	}
 }
 
+func isKustomization(p string) bool { return slices.Contains(kustfile.Names(), path.Base(p)) }
+
 // inSubmodule refuses a path at or below a submodule.
 func (n *Node) inSubmodule(p string) *refusal.Refusal {
-	for d := p; d != "."; d = path.Dir(d) {
-		if e, ok := n.Source.Tree.Lookup(d); ok && e.Mode == materials.ModeSubmodule {
-			one := n.refusal(refusal.Unsupported, p, fmt.Sprintf("lies in submodule %s, and submodules are not supported yet", d))
-			one.Got = "submodule at commit " + e.Commit
-			return one
+	e, ok := n.Source.submodule(p)
+	if !ok {
+		return nil
+	}
+	one := n.refusal(refusal.Unsupported, p, fmt.Sprintf("lies in submodule %s, and submodules are not supported yet", e.Path))
+	one.Got = "submodule at commit " + e.Commit
+	return one
+}
+
+// submodule returns the submodule at or above a path.
+func (s *Source) submodule(p string) (materials.Entry, bool) {
+	for d := path.Clean(p); d != "." && d != ".."; d = path.Dir(d) {
+		if e, ok := s.Tree.Lookup(d); ok && e.Mode == materials.ModeSubmodule {
+			return e, true
 		}
 	}
-	return nil
+	return materials.Entry{}, false
+}
+
+func (s *Source) hasSubmodule(p string) bool {
+	_, ok := s.submodule(p)
+	return ok
 }

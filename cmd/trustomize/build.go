@@ -123,9 +123,7 @@ func (a *app) emit(result *trustomize.Result, output, record string) error {
 }
 
 func (a *app) summarize(result *trustomize.Result) {
-	for _, w := range result.Report.Graph.Warnings {
-		fmt.Fprintln(a.stderr, "trustomize: warning: "+strings.TrimPrefix(w.Error(), "refused "))
-	}
+	a.warn(result.Report.Graph.Warnings)
 	switch {
 	case result.Report.Dev:
 		fmt.Fprintln(a.stderr, "trustomize: dev build: the directory was taken as it is, nothing is signed or logged")
@@ -134,6 +132,13 @@ func (a *app) summarize(result *trustomize.Result) {
 	case isTerminal(a.stderr):
 		fmt.Fprintf(a.stderr, "trustomize: %d sources verified, %d of %d resources signed%s\n",
 			len(result.Report.Graph.Sources), result.Signed, result.Resources, logged(result))
+	}
+}
+
+// warn tells of what a rule with closure: reached lets pass.
+func (a *app) warn(warnings []*refusal.Refusal) {
+	for _, w := range warnings {
+		fmt.Fprintln(a.stderr, "trustomize: warning: "+strings.TrimPrefix(w.Error(), "refused "))
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) keys() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Make signing keys", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "keys", Short: "Make signing keys", Args: cobra.NoArgs, RunE: help}
 	cmd.AddCommand(a.keysGenerate())
 	return cmd
 }

@@ -29,6 +29,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -100,6 +101,7 @@ func (a *app) root() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
+		RunE:          help,
 	}
 	cmd.SetOut(a.stdout)
 	cmd.SetErr(a.stderr)
@@ -112,6 +114,10 @@ func (a *app) root() *cobra.Command {
 	cmd.AddCommand(a.build(), a.verify(), a.materials(), a.policyCmd(), a.keys(), a.version())
 	return cmd
 }
+
+// help is what a verb does that only groups others. Being there, it makes an
+// unknown verb an error.
+func help(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // request fills in what build and verify share.
 func (a *app) request(args []string) (trustomize.Request, error) {

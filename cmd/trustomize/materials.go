@@ -17,6 +17,7 @@ func (a *app) materials() *cobra.Command {
 		Use:   "materials",
 		Short: "Sign and check the list of a source's files",
 		Args:  cobra.NoArgs,
+		RunE:  help,
 	}
 	cmd.AddCommand(a.materialsSign(), a.materialsVerify())
 	return cmd
@@ -45,17 +46,11 @@ cosign sign-blob writes it. Commit all three.`,
 			if keyFile == "" {
 				return errors.New("--key: name the private key to sign with")
 			}
-			data, err := os.ReadFile(keyFile)
-			if err != nil {
-				return fmt.Errorf("--key: %w", err)
-			}
-			key, err := signer.OpenKey(data, a.password)
-			if err != nil {
-				return fmt.Errorf("--key %s: %w", keyFile, err)
-			}
 			req := a.materialsRequest(args)
 			req.Unbound = unbound
-			result, err := trustomize.SignMaterials(cmd.Context(), req, key)
+			result, err := trustomize.SignMaterials(cmd.Context(), req, func() (*signer.Key, error) {
+				return a.openKey(keyFile)
+			})
 			if err != nil {
 				return err
 			}
@@ -66,6 +61,18 @@ cosign sign-blob writes it. Commit all three.`,
 	cmd.Flags().StringVar(&keyFile, "key", "", "private key: cosign's, or PKCS #8 in PEM")
 	cmd.Flags().BoolVar(&unbound, "unbound", false, "do not say which repository the list is for")
 	return cmd
+}
+
+func (a *app) openKey(file string) (*signer.Key, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("--key: %w", err)
+	}
+	key, err := signer.OpenKey(data, a.password)
+	if err != nil {
+		return nil, fmt.Errorf("--key %s: %w", file, err)
+	}
+	return key, nil
 }
 
 func boundTo(r *trustomize.MaterialsResult) string {
@@ -99,7 +106,7 @@ is what the list says. It does not ask a policy; trustomize verify does.`,
 				}
 				keys = append(keys, key)
 			}
-			result, err := trustomize.VerifyMaterials(a.materialsRequest(args), keys)
+			result, err := trustomize.VerifyMaterials(cmd.Context(), a.materialsRequest(args), keys)
 			if err != nil {
 				return err
 			}

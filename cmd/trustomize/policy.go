@@ -15,7 +15,7 @@ import (
 var firstPolicy []byte
 
 func (a *app) policyCmd() *cobra.Command {
-	cmd := &cobra.Command{Use: "policy", Short: "Write and check policies", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "policy", Short: "Write and check policies", Args: cobra.NoArgs, RunE: help}
 	cmd.AddCommand(a.policyInit(), a.policyCheck())
 	return cmd
 }

@@ -35,6 +35,7 @@ func (a *app) verify() *cobra.Command {
 				tree := treePrinter{w: a.stdout, style: newStyle(a.stdout)}
 				tree.print(report)
 			}
+			a.warn(report.Graph.Warnings)
 			return report.Err()
 		},
 	}

@@ -130,7 +130,7 @@ func lastLines(stderr string) string {
 
 func (g *Git) run(ctx context.Context, dir, location string, args ...string) (string, error) {
 	cmd := g.command(ctx, dir, location, args...)
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr bounded
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
@@ -140,6 +140,19 @@ func (g *Git) run(ctx context.Context, dir, location string, args ...string) (st
 		return "", &Error{location, stderr.String(), err}
 	}
 	return stdout.String(), nil
+}
+
+// bounded keeps the first bytes of what a child prints, and fails the child
+// when there are more than any repository's refs or files make.
+type bounded struct{ bytes.Buffer }
+
+const maxOutput = 64 << 20
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > maxOutput {
+		return 0, fmt.Errorf("git printed more than %d bytes", maxOutput)
+	}
+	return b.Buffer.Write(p)
 }
 
 // Resolve finds the commit that a ref names at the location; the empty ref is
@@ -325,16 +338,44 @@ func (b *batch) Object(id string, maxSize int64) (string, []byte, error) {
 	return b.answer.Object(id, maxSize)
 }
 
-// Tracked returns the paths below a checkout's directory that git tracks, or
+// Checkout says where a checkout keeps what git knows of it.
+type Checkout struct {
+	Top      string // root of the work tree
+	GitDir   string // with the index
+	Objects  string
+	IDLength int // of its object ids
+}
+
+// Tracked returns the paths below a directory of a checkout that git tracks, or
 // would track on "git add": what is neither tracked nor ignored counts as well.
-func (g *Git) Tracked(ctx context.Context, dir string) (map[string]bool, error) {
-	out, err := g.run(ctx, dir, dir, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+// They are relative to the directory. The checkout's configuration is not read:
+// it can name programs to run.
+func (g *Git) Tracked(ctx context.Context, c Checkout, dir string) (map[string]bool, error) {
+	private, err := g.initRepository(ctx, c.IDLength)
 	if err != nil {
 		return nil, err
 	}
+	defer os.RemoveAll(private)
+	args := []string{"ls-files", "-z", "--cached", "--others", "--exclude-standard"}
+	if exclude := filepath.Join(c.GitDir, "info", "exclude"); isRegular(exclude) {
+		args = append(args, "--exclude-from="+exclude)
+	}
+	cmd := g.command(ctx, dir, dir, args...)
+	cmd.Env = append(cmd.Env, "GIT_DIR="+private, "GIT_WORK_TREE="+c.Top, "GIT_INDEX_FILE="+filepath.Join(c.GitDir, "index"),
+		"GIT_OBJECT_DIRECTORY="+c.Objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES=", "GIT_ALLOW_PROTOCOL=")
+	var stdout, stderr bounded
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, &Error{dir, stderr.String(), err}
+	}
 	names := map[string]bool{}
-	for name := range strings.SplitSeq(out, "\x00") {
+	for name := range strings.SplitSeq(stdout.String(), "\x00") {
 		names[strings.TrimSuffix(name, "/")] = true
 	}
 	return names, nil
+}
+
+func isRegular(file string) bool {
+	info, err := os.Lstat(file)
+	return err == nil && info.Mode().IsRegular()
 }

@@ -72,7 +72,7 @@ const maxTreeDepth = 256
 // ReadTree reads the tree of a commit and everything below it. Objects are
 // asked for in an order that the tree alone determines, each once.
 func ReadTree(store Store, commit string, limits Limits) (*materials.Tree, error) {
-	r := &treeReader{store: store, limits: limits, left: limits.Bytes, blobs: map[string][]byte{}}
+	r := &treeReader{store: store, limits: limits, left: limits.Bytes, blobs: map[string][]byte{}, trees: map[string][]byte{}}
 	data, err := r.object(commit, "commit", maxMeta)
 	if err != nil {
 		return nil, err
@@ -107,6 +107,8 @@ type treeReader struct {
 	left    int64
 	entries []materials.Entry
 	blobs   map[string][]byte
+	trees   map[string][]byte
+	visits  int // directories; each counts as a file, so that empty ones are bounded
 }
 
 // object reads one object and hashes it.
@@ -165,7 +167,7 @@ func (r *treeReader) tree(id, dir string, depth int) error {
 	if depth > maxTreeDepth {
 		return &LimitError{"nested directories", maxTreeDepth}
 	}
-	data, err := r.object(id, "tree", maxMeta)
+	data, err := r.treeData(id)
 	if err != nil {
 		return err
 	}
@@ -181,7 +183,33 @@ func (r *treeReader) tree(id, dir string, depth int) error {
 	return nil
 }
 
+// treeData reads a tree object, each once. Its bytes count as the source's: a
+// few objects can name each other without end.
+func (r *treeReader) treeData(id string) ([]byte, error) {
+	if r.visits++; r.visits > r.limits.Files+1 {
+		return nil, &LimitError{"files", int64(r.limits.Files)}
+	}
+	data, ok := r.trees[id]
+	if !ok {
+		var err error
+		if data, err = r.object(id, "tree", maxMeta); err != nil {
+			return nil, err
+		}
+		r.trees[id] = data
+	}
+	if r.left -= int64(len(data)); r.left < 0 {
+		return nil, &LimitError{"bytes", r.limits.Bytes}
+	}
+	return data, nil
+}
+
+// maxPath is the longest path that any system can make, in bytes.
+const maxPath = 4096
+
 func (r *treeReader) entry(tree, p string, e treeEntry, depth int) error {
+	if len(p) > maxPath {
+		return &Error{tree, fmt.Sprintf("leads to a path of more than %d bytes", maxPath)}
+	}
 	if e.mode == "40000" {
 		return r.tree(e.id, p, depth+1)
 	}

@@ -161,12 +161,24 @@ func TestReadTreeRefuses(t *testing.T) {
 		"cut short":       {m, m.add(t, "commit", []byte("tree "+m.add(t, "tree", []byte("100644 a\x00short"))+"\n")), roomy, "cut short"},
 		"blob for a tree": {m, m.commit(t, item{"40000", "d", blob}), roomy, "is a blob where a tree is wanted"},
 		"files":           {m, m.commit(t, item{"100644", "a", blob}, item{"100644", "b", blob}), Limits{1, 100}, "more than 1 files"},
-		"bytes":           {m, m.commit(t, item{"100644", "a", blob}), Limits{9, 3}, "more than 3 bytes"},
+		"bytes":           {m, m.commit(t, item{"100644", "a", blob}), Limits{9, 30}, "more than 30 bytes"},
+		"tree bomb":       {m, m.bomb(t, 200), roomy, "more than 1000 files"},
+		"long path":       {m, m.commit(t, item{"40000", strings.Repeat("a", 5000), empty}), roomy, "a path of more than 4096 bytes"},
+		"long link":       {m, m.commit(t, item{"120000", "l", m.add(t, "blob", make([]byte, 5000))}), roomy, "link"},
 	} {
 		if _, err := ReadTree(tc.store, tc.commit, tc.limits); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
 		}
 	}
+}
+
+// bomb commits trees of which each names the next twice.
+func (m memory) bomb(t testing.TB, depth int) string {
+	id := m.add(t, "tree", nil)
+	for range depth {
+		id = m.add(t, "tree", encode([]item{{"40000", "a", id}, {"40000", "b", id}}))
+	}
+	return m.add(t, "commit", []byte("tree "+id+"\n"))
 }
 
 func TestIDRefusesOtherLengths(t *testing.T) {

@@ -27,7 +27,7 @@ import (
 var ErrLocal = errors.New("not a git URL")
 
 // ErrSecret says that a URL carries a password. The text is not repeated.
-var ErrSecret = errors.New("the URL holds a password; credentials belong to the operator, not into a kustomization")
+var ErrSecret = errors.New("the URL holds more than a user's name before @; credentials belong to the operator, not into a kustomization")
 
 // URL is a reference to a directory of a git repository.
 type URL struct {
@@ -41,8 +41,17 @@ type URL struct {
 	Submodules bool
 }
 
-// Parse reads a URL as kustomize does.
+// Parse reads a URL as kustomize does. No error repeats a password or token
+// that the URL holds.
 func Parse(raw string) (*URL, error) {
+	u, err := parse(raw)
+	if err == nil || errors.Is(err, ErrLocal) || errors.Is(err, ErrSecret) {
+		return u, err
+	}
+	return nil, fmt.Errorf("%q: %w", Redact(raw), err)
+}
+
+func parse(raw string) (*URL, error) {
 	if strings.HasPrefix(raw, "/") || raw == "" {
 		return nil, ErrLocal
 	}
@@ -51,28 +60,53 @@ func Parse(raw string) (*URL, error) {
 	if err != nil {
 		return nil, err
 	}
+	if strings.Contains(p.host, "@") {
+		return nil, ErrSecret
+	}
 	repository, dir, err := splitPath(p.rest, p.scheme == "file")
 	if err != nil {
 		if p.written {
-			return nil, fmt.Errorf("%q: %w", raw, err)
+			return nil, err
 		}
 		return nil, ErrLocal
 	}
 	u := &URL{Scheme: p.scheme}
 	if err := u.setQuery(query); err != nil {
-		return nil, fmt.Errorf("%q: %w", raw, err)
+		return nil, err
 	}
 	if err := u.setPath(dir); err != nil {
-		return nil, fmt.Errorf("%q: %w", raw, err)
+		return nil, err
 	}
-	if err := u.setRepository(p, repository); err != nil {
-		if errors.Is(err, ErrSecret) {
-			return nil, err
-		}
-		return nil, fmt.Errorf("%q: %w", raw, err)
-	}
-	return u, nil
+	return u, u.setRepository(p, repository)
 }
+
+var httpUser = regexp.MustCompile(`(?i)(https?://)[^/?#]*@`)
+
+// Redact returns a reference as it may be shown and recorded: without the user
+// part of an http URL, which may be a token, without any password, and without
+// queries that mean nothing to kustomize.
+func Redact(raw string) string {
+	text, query, hasQuery := strings.Cut(raw, "?")
+	text = httpUser.ReplaceAllString(text, "$1")
+	text = password.ReplaceAllString(text, "$1$2@")
+	if !hasQuery {
+		return text
+	}
+	var kept []string
+	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, _ := strings.Cut(pair, "=")
+		switch name {
+		case "ref", "version", "timeout", "submodules":
+			kept = append(kept, pair)
+		}
+	}
+	if len(kept) == 0 {
+		return text
+	}
+	return text + "?" + strings.Join(kept, "&")
+}
+
+var password = regexp.MustCompile(`(?i)(ssh://)?([^/:@]*):[^/@]*@`)
 
 // parts is a URL up to its path.
 type parts struct {
@@ -116,7 +150,7 @@ func splitHost(text string) (parts, error) {
 		if !p.written {
 			return parts{}, ErrLocal
 		}
-		return parts{}, fmt.Errorf("%q names no repository", text)
+		return parts{}, errors.New("no repository")
 	}
 	p.host, p.rest = text[:end], text[end+1:]
 	switch {
@@ -186,7 +220,7 @@ func (u *URL) setQuery(query string) error {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		// kustomize would go on with the default branch.
-		return fmt.Errorf("query: %w", err)
+		return errors.New("the query cannot be read")
 	}
 	u.Ref = values.Get("version")
 	if ref := values.Get("ref"); ref != "" {
@@ -241,16 +275,11 @@ func (u *URL) setRepository(p parts, repository string) error {
 		if err != nil {
 			return err
 		}
-		u.Identity, err = identity.File(strings.TrimSuffix(decoded, "/"))
-		u.Clone, u.Repository = "file://"+decoded, decoded
+		decoded = strings.TrimSuffix(decoded, "/")
+		u.Identity, err = identity.File(decoded)
+		// Given a path, git decodes nothing once more.
+		u.Clone, u.Repository = decoded, decoded
 		return err
-	}
-	if strings.Contains(p.host, "@") {
-		user, host, _ := strings.Cut(p.host, "@")
-		if strings.Contains(user, ":") {
-			return ErrSecret
-		}
-		return fmt.Errorf("user %q, host %q: not a user's name and a host", user, host)
 	}
 	u.Identity, err = identity.New(p.scheme, p.host, repository)
 	if err != nil {

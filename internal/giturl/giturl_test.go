@@ -30,7 +30,7 @@ func TestParse(t *testing.T) {
 		{"https://git.example.com/group/sub/app//x", "git.example.com/group/sub/app", "https://git.example.com/group/sub/app", "x", ""},
 		{"https://me@dev.azure.com/org/project/_git/repo/path?ref=v1", "dev.azure.com/org/project/_git/repo", "https://dev.azure.com/org/project/_git/repo", "path", "v1"},
 		{"http://git.example.com/acme/app", "http:git.example.com/acme/app", "http://git.example.com/acme/app", "", ""},
-		{"file:///srv/app.git//x?ref=main", "file:/srv/app.git", "file:///srv/app.git", "x", "main"},
+		{"file:///srv/app.git//x?ref=main", "file:/srv/app.git", "/srv/app.git", "x", "main"},
 		{"https://git.example.com/acme/%61pp", "git.example.com/acme/app", "https://git.example.com/acme/app", "", ""},
 	} {
 		u, err := Parse(tc.raw)
@@ -58,7 +58,8 @@ func TestParseRefuses(t *testing.T) {
 		"https://github.com/acme/app?ref=a;b", "https://github.com/acme/app?ref=%zz", "https://github.com/acme/app?ref=a:b",
 		"https://github.com/acme/app//../x", "https://github.com/acme/app//a/../../x", "https://git.example.com/acme/../evil",
 		"https://git.example.com/acme/app%2f..%2f..%2fevil", "https://-oProxyCommand=x/acme/app", "https://evil.com\\@github.com/acme/app",
-		"https://a@b@github.com/acme/app", "https://git.example.com", "ssh://", "https://exa mple.com/a/b",
+		"https://a@b@github.com/acme/app", "file:///srv/trusted/%2e%2e/evil.git", "file:///srv/../evil", "ssh://git@file:2222/srv/x.git", "https://http:8443/acme/x.git", "https://[::1]443/a/b",
+		"https://git.example.com", "ssh://", "https://exa mple.com/a/b",
 	} {
 		if u, err := Parse(raw); err == nil || errors.Is(err, ErrLocal) {
 			t.Errorf("%s: %+v, %v, want a refusal", raw, u, err)
@@ -67,6 +68,26 @@ func TestParseRefuses(t *testing.T) {
 	_, err := Parse("https://joe:hunter2@git.example.com/acme/app")
 	if !errors.Is(err, ErrSecret) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v, want ErrSecret", err)
+	}
+}
+
+func TestRedact(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://token@github.com/acme/app?ref=v1&access_token=x": "https://github.com/acme/app?ref=v1",
+		"https://u:hunter2@h/a/b?ref=-x":                          "https://h/a/b?ref=-x",
+		"git::HTTPS://u:p@w@h/a":                                  "git::HTTPS://h/a",
+		"ssh://git:hunter2@h/a/b":                                 "ssh://git@h/a/b",
+		"git@github.com:acme/app?ref=main":                        "git@github.com:acme/app?ref=main",
+		"../base":                                                 "../base",
+	} {
+		if got := Redact(raw); got != want {
+			t.Errorf("%s: %s, want %s", raw, got, want)
+		}
+	}
+	for _, raw := range []string{"https://user:hunter2@host", "https://u:hunter2@h/a/b?ref=-x", "https://hunter2@github.com/acme/app?ref=-x", "https://u%3Ahunter2@h/a/b", "ssh://u:hunter2@h/a/b"} {
+		if _, err := Parse(raw); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", raw, err)
+		}
 	}
 }
 

@@ -61,15 +61,20 @@ func schemeOf(scheme string) (prefix, defaultPort string, err error) {
 	return "", "", fmt.Errorf("scheme %q names no source", scheme)
 }
 
-// File returns the identity of a local directory, given its absolute path.
+// File returns the identity of a local directory, given its absolute path,
+// which must be clean: what two programs could take for two directories has no
+// identity.
 func File(dir string) (Identity, error) {
 	if !strings.HasPrefix(dir, "/") {
 		return "", fmt.Errorf("path %q is not absolute", dir)
 	}
+	if path.Clean(dir) != dir {
+		return "", fmt.Errorf("path %q is not clean: want %q", dir, path.Clean(dir))
+	}
 	if err := checkText(dir); err != nil {
 		return "", err
 	}
-	return Identity(filePrefix + path.Clean(dir)), nil
+	return Identity(filePrefix + dir), nil
 }
 
 // Parse reads an identity as it is written in a policy or a binding. It must
@@ -150,11 +155,17 @@ func cleanHost(host, defaultPort string) (string, error) {
 			return "", fmt.Errorf("host %q: no closing bracket", host)
 		}
 		name, port = host[:end+1], host[end+1:]
+		if port != "" && port[0] != ':' {
+			return "", fmt.Errorf("host %q: %q behind the bracket is no port", host, port)
+		}
 	} else if i := strings.IndexByte(host, ':'); i >= 0 {
 		name, port = host[:i], host[i:]
 	}
 	if name == "" || strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
 		return "", fmt.Errorf("host %q is not a host name", host)
+	}
+	if strings.EqualFold(name+":", httpPrefix) || strings.EqualFold(name+":", filePrefix) {
+		return "", fmt.Errorf("host %q would read as a scheme", host)
 	}
 	for _, c := range []byte(name) {
 		if !hostByte(c) {

@@ -67,6 +67,9 @@ func segments(whole, part string) ([]string, error) {
 }
 
 func (p Pattern) check() error {
+	if strings.Contains(p.text, "%") {
+		return fmt.Errorf("%q: identities are decoded; write the character itself", p.text)
+	}
 	if p.scheme == filePrefix {
 		return nil
 	}
@@ -84,6 +87,15 @@ func (p Pattern) check() error {
 	}
 	if len(p.repo) == 1 && p.repo[0] != "**" {
 		return fmt.Errorf("%q names no repository; write %s/** for all of a host", p.text, p.repo[0])
+	}
+	if len(p.repo) == 1 {
+		return nil
+	}
+	// With any name in place of its wildcards it must be an identity; else it
+	// would never match, and a rule behind it decide.
+	example := p.scheme + strings.ReplaceAll(strings.ReplaceAll(strings.Join(p.repo, "/"), "**", "x"), "*", "x")
+	if _, err := Parse(example); err != nil {
+		return fmt.Errorf("%q can never match: %w", p.text, err)
 	}
 	return nil
 }

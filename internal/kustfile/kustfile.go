@@ -10,6 +10,7 @@ package kustfile
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"reflect"
@@ -180,7 +181,15 @@ func (f *File) LoadsSchema() bool { return len(f.kust.OpenAPI) > 0 }
 //
 // The result is JSON, which kustomize reads as well. It is decoded again and
 // compared: but for the replaced references it means what the original means.
+//
+// A reference that kustomize could take for remote and that was not replaced is
+// an error.
 func (f *File) Rewrite(to map[string]string) ([]byte, error) {
+	for _, ref := range f.References() {
+		if _, replaced := to[ref.Field]; !replaced && remote(ref) {
+			return nil, fmt.Errorf("field %s is left with a remote reference", ref.Field)
+		}
+	}
 	if len(to) == 0 {
 		return f.content, nil
 	}
@@ -216,6 +225,15 @@ func (f *File) Rewrite(to map[string]string) ([]byte, error) {
 		return nil, fmt.Errorf("rewriting references would change what the kustomization means")
 	}
 	return out.Bytes(), nil
+}
+
+// remote reports whether kustomize could go to a network for a reference.
+func remote(ref Reference) bool {
+	if giturl.IsHTTP(ref.Text) {
+		return true
+	}
+	_, err := giturl.Parse(ref.Text)
+	return ref.Kind != Data && !errors.Is(err, giturl.ErrLocal)
 }
 
 // set replaces a list under whatever spelling it has; decoding ignores case.

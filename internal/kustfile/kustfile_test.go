@@ -105,7 +105,11 @@ configMapGenerator:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if same, err := f.Rewrite(nil); err != nil || string(same) != doc {
+	if _, err := f.Rewrite(map[string]string{"bases[0]": "../source-2"}); err == nil {
+		t.Error("a remote reference was left")
+	}
+	local, _ := Parse([]byte("resources: [x] # as it is\n"))
+	if same, err := local.Rewrite(nil); err != nil || string(same) != "resources: [x] # as it is\n" {
 		t.Errorf("%q, %v", same, err)
 	}
 	data, err := f.Rewrite(map[string]string{"resources[1]": "../source-1", "bases[0]": "../source-2"})

@@ -163,11 +163,13 @@ func (r *reader) add(e materials.Entry) error {
 // Checkout is what a directory's .git says of the commit that is checked out.
 type Checkout struct {
 	ID      string // commit id
+	GitDir  string // the checkout's own directory of git's
 	Objects string // directory of its objects
 }
 
 // Head reads the commit that a checkout's HEAD names, without git and without
-// the repository's configuration: both could be somebody else's.
+// the repository's configuration: both could be somebody else's. With the error
+// for a HEAD that names no commit yet, it returns the directories all the same.
 func Head(dir string) (Checkout, error) {
 	gitDir, err := gitDir(dir)
 	if err != nil {
@@ -184,13 +186,13 @@ func Head(dir string) (Checkout, error) {
 	id := head
 	if ref, ok := strings.CutPrefix(head, "ref: "); ok {
 		if id, err = lookupRef(gitDir, common, ref); err != nil {
-			return Checkout{}, err
+			return Checkout{GitDir: gitDir, Objects: filepath.Join(common, "objects")}, err
 		}
 	}
 	if !gitobject.IsID(id) {
 		return Checkout{}, fmt.Errorf("HEAD is %q", id)
 	}
-	return Checkout{id, filepath.Join(common, "objects")}, nil
+	return Checkout{id, gitDir, filepath.Join(common, "objects")}, nil
 }
 
 // gitDir follows a .git file, as submodules and worktrees have it.

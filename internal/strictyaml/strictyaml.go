@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +68,12 @@ func (ps Problems) Sort() {
 // Document says where in a document each value stands.
 type Document struct {
 	positions map[string]Position
+}
+
+// Has reports whether the document has a value at the path.
+func (d *Document) Has(path string) bool {
+	_, ok := d.positions[path]
+	return ok
 }
 
 // Position returns where the value at the path stands, or where the nearest
@@ -236,12 +243,20 @@ func (d *decoder) scalar(path string, n *yaml.Node, v reflect.Value) {
 		v.SetString(n.Value)
 		return
 	}
-	// The library would cut a fraction off.
-	tag := map[bool]string{true: "!!bool", false: "!!int"}[v.Kind() == reflect.Bool]
-	if err := n.Decode(v.Addr().Interface()); err != nil || n.ShortTag() != tag {
+	// The library would cut a fraction off, and read 010 as eight.
+	form := integer
+	if v.Kind() == reflect.Bool {
+		form = boolean
+	}
+	if err := n.Decode(v.Addr().Interface()); err != nil || !form.MatchString(n.Value) {
 		d.fail(path, n, "want %s, not %q", v.Kind(), n.Value)
 	}
 }
+
+var (
+	integer = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
+	boolean = regexp.MustCompile(`^(true|false)$`)
+)
 
 func kind(n *yaml.Node) string {
 	switch {

@@ -14,9 +14,11 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
+	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/trustomize/trustomize/materials"
@@ -28,6 +30,10 @@ type Mount struct {
 	Tree     *materials.Tree   // the snapshot
 	Checked  map[string]bool   // paths that were checked, links included
 	Replaced map[string][]byte // contents that differ from the snapshot's: rewritten kustomizations
+
+	// Kustomizations are the directories whose kustomization was examined. In
+	// any other, a file of such a name is not served.
+	Kustomizations map[string]bool
 }
 
 // FS implements kustomize's file system. The zero value is empty; make one with
@@ -114,6 +120,9 @@ func (f *FS) ReadFile(p string) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: p, Err: errors.New("is a directory")}
 	}
 	if !m.Checked[real] {
+		return nil, f.violate(path.Join("/", m.Name, real))
+	}
+	if slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(real)) && !m.Kustomizations[path.Dir(real)] {
 		return nil, f.violate(path.Join("/", m.Name, real))
 	}
 	if data, ok := m.Replaced[real]; ok {

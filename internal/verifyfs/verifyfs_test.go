@@ -14,18 +14,20 @@ func mounted(t *testing.T) *FS {
 		{Path: "dir/f", Mode: materials.ModeFile, Data: []byte("bytes")},
 		{Path: "dir/secret", Mode: materials.ModeFile, Data: []byte("secret")},
 		{Path: "k", Mode: materials.ModeFile, Data: []byte("old")},
+		{Path: "dir/kustomization.yaml", Mode: materials.ModeFile, Data: []byte("x")},
+		{Path: "kustomization.yaml", Mode: materials.ModeFile, Data: []byte("x")},
 		{Path: "good", Mode: materials.ModeLink, Data: []byte("dir/f")},
 		{Path: "bad", Mode: materials.ModeLink, Data: []byte("dir/f")},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New([]Mount{{Name: "source-0", Tree: tree, Checked: map[string]bool{"dir/f": true, "good": true, "k": true}, Replaced: map[string][]byte{"k": []byte("new")}}})
+	return New([]Mount{{Name: "source-0", Tree: tree, Checked: map[string]bool{"dir/f": true, "good": true, "k": true, "kustomization.yaml": true, "dir/kustomization.yaml": true}, Kustomizations: map[string]bool{".": true}, Replaced: map[string][]byte{"k": []byte("new")}}})
 }
 
 func TestReads(t *testing.T) {
 	f := mounted(t)
-	for p, want := range map[string]string{"/source-0/dir/f": "bytes", "source-0/dir/../dir/f": "bytes", "/source-0/good": "bytes", "/source-0/k": "new"} {
+	for p, want := range map[string]string{"/source-0/dir/f": "bytes", "source-0/dir/../dir/f": "bytes", "/source-0/good": "bytes", "/source-0/k": "new", "/source-0/kustomization.yaml": "x"} {
 		if got, err := f.ReadFile(p); err != nil || string(got) != want {
 			t.Errorf("%s: %q, %v", p, got, err)
 		}
@@ -57,7 +59,7 @@ func TestReads(t *testing.T) {
 }
 
 func TestViolationIsKept(t *testing.T) {
-	for _, p := range []string{"/source-0/dir/secret", "/source-0/bad"} {
+	for _, p := range []string{"/source-0/dir/secret", "/source-0/bad", "/source-0/dir/kustomization.yaml"} {
 		f := mounted(t)
 		if _, err := f.ReadFile(p); !errors.Is(err, ErrUnchecked) {
 			t.Errorf("%s: %v", p, err)
