@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"runtime/debug"
+	"slices"
 
 	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize/internal/refusal"
@@ -49,21 +51,20 @@ func sign(s *signer.Signer, resources resmap.ResMap) (*manifest, error) {
 	if m.yaml, err = resources.AsYaml(); err != nil {
 		return nil, err
 	}
-	m.digest, err = redactedDigest(resources)
+	m.digest, err = redactedDigest(resources, m.yaml)
 	return m, err
 }
 
 // add signs one resource, if it is selected, and describes it.
 func (m *manifest) add(s *signer.Signer, r *kyaml.RNode) error {
-	described, err := redacted(r)
+	describe := redacted
+	if s.Selects(r) {
+		describe = s.Sign
+		m.signed++
+	}
+	described, err := describe(r)
 	if err != nil {
 		return err
-	}
-	if s.Selects(r) {
-		if described, err = s.Sign(r); err != nil {
-			return err
-		}
-		m.signed++
 	}
 	m.resources = append(m.resources, provenance.Descriptor{Name: signer.Name(r), Digest: sha256Of(described)})
 	return nil
@@ -71,7 +72,10 @@ func (m *manifest) add(s *signer.Signer, r *kyaml.RNode) error {
 
 // redactedDigest is the SHA-256 of the output as it is printed, but for the
 // values of Secrets: a digest of what can be guessed would tell it.
-func redactedDigest(resources resmap.ResMap) (string, error) {
+func redactedDigest(resources resmap.ResMap, printed []byte) (string, error) {
+	if !slices.ContainsFunc(resources.Resources(), func(r *resource.Resource) bool { return isSecret(&r.RNode) }) {
+		return sha256Of(printed)["sha256"], nil
+	}
 	var docs [][]byte
 	for _, r := range resources.Resources() {
 		doc, err := redacted(&r.RNode)
@@ -84,7 +88,7 @@ func redactedDigest(resources resmap.ResMap) (string, error) {
 }
 
 func redacted(r *kyaml.RNode) ([]byte, error) {
-	if r.GetKind() == "Secret" {
+	if isSecret(r) {
 		r = r.Copy()
 		for _, field := range []string{"data", "stringData"} {
 			if err := r.PipeE(kyaml.Clear(field)); err != nil {
@@ -94,6 +98,8 @@ func redacted(r *kyaml.RNode) ([]byte, error) {
 	}
 	return signer.AsYAML(r)
 }
+
+func isSecret(r *kyaml.RNode) bool { return r.GetKind() == "Secret" }
 
 func sha256Of(data []byte) map[string]string {
 	sum := sha256.Sum256(data)

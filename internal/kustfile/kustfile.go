@@ -7,6 +7,8 @@
 // against the fields that kustomize's types have.
 package kustfile
 
+//lint:file-ignore SA1019 kustomize loads what its deprecated fields name as well
+
 import (
 	"bytes"
 	"encoding/json"

@@ -1,5 +1,7 @@
 package kustfile
 
+//lint:file-ignore SA1019 kustomize loads what its deprecated fields name as well
+
 import (
 	"fmt"
 	"reflect"

@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-multierror"
 )
@@ -151,37 +152,20 @@ func Printable(s string) string {
 	}
 	var b strings.Builder
 	for len(s) > 0 {
-		r, rest, quoted := nextRune(s)
-		if quoted {
-			b.WriteString(r)
+		r, size := utf8.DecodeRuneInString(s)
+		if hostile(r) {
+			quoted := strconv.QuoteToASCII(s[:size])
+			b.WriteString(quoted[1 : len(quoted)-1])
 		} else {
-			b.WriteString(s[:len(s)-len(rest)])
+			b.WriteString(s[:size])
 		}
-		s = rest
+		s = s[size:]
 	}
 	return b.String()
 }
 
-// nextRune splits off s's first character and returns its escaped form when
-// it is not fit to print.
-func nextRune(s string) (escaped, rest string, hostileRune bool) {
-	for i, r := range s {
-		size := len(string(r))
-		if r == unicode.ReplacementChar && !strings.HasPrefix(s, "\uFFFD") {
-			size = 1 // an invalid byte
-		}
-		rest = s[i+size:]
-		if !hostile(r) {
-			return "", rest, false
-		}
-		q := strconv.QuoteToASCII(s[:size])
-		return q[1 : len(q)-1], rest, true
-	}
-	return "", "", false
-}
-
 func hostile(r rune) bool {
-	return r == unicode.ReplacementChar || !unicode.IsPrint(r)
+	return r == utf8.RuneError || !unicode.IsPrint(r)
 }
 
 // Sort orders refusals by source, commit, file and code, and drops repeats, so
