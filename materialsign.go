@@ -69,9 +69,12 @@ func (d *directory) identity(source string) (identity.Identity, error) {
 		if err != nil {
 			return "", err
 		}
+		if u.Path != "" && u.Path != d.rel {
+			return "", fmt.Errorf("--source names directory %q of its repository, and this is directory %q", u.Path, d.rel)
+		}
 		return u.Identity, nil
 	}
-	u, err := giturl.Parse(localdir.Origin(d.top))
+	u, err := giturl.ParseRepository(localdir.Origin(d.top))
 	if err != nil {
 		return "", errors.New("which repository is this? The checkout has no origin that says so; give --source URL, or --unbound for a list that could be replayed elsewhere")
 	}

@@ -178,10 +178,7 @@ func localRoot(req Request) (resolver.Root, error) {
 // parseSource reads the URL that names a checkout's repository. An identity
 // as policies have it will do as well.
 func parseSource(s string) (*giturl.URL, error) {
-	u, err := giturl.Parse(s)
-	if errors.Is(err, giturl.ErrLocal) {
-		u, err = giturl.Parse("https://" + s)
-	}
+	u, err := giturl.ParseRepository(s)
 	if err != nil {
 		return nil, fmt.Errorf("--source: %w", err)
 	}

@@ -20,6 +20,7 @@ type keypair struct {
 	signer  Signer
 	public  crypto.PublicKey
 	details signature.AlgorithmDetails
+	options []signature.LoadOption
 	hint    string
 	afresh  bool // make signatures that were not made before
 }
@@ -40,11 +41,11 @@ func newKeypair(s Signer, public crypto.PublicKey, prehashed bool) (*keypair, er
 		return nil, err
 	}
 	sum := sha256.Sum256(der)
-	return &keypair{signer: s, public: public, details: details, hint: base64.StdEncoding.EncodeToString(sum[:])}, nil
+	return &keypair{signer: s, public: public, details: details, options: opts, hint: base64.StdEncoding.EncodeToString(sum[:])}, nil
 }
 
 func (k *keypair) verifier() (signature.Verifier, error) {
-	return signature.LoadVerifierFromAlgorithmDetails(k.public, k.details)
+	return signature.LoadVerifierFromAlgorithmDetails(k.public, k.details, k.options...)
 }
 
 // GetHashAlgorithm implements sign.Keypair.

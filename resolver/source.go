@@ -158,7 +158,7 @@ func (r *run) checkedOut(dir string, tree *materials.Tree) string {
 func noRule(id identity.Identity, dir string) *refusal.Refusal {
 	one := &refusal.Refusal{Code: refusal.NoRule, Source: string(id), Reason: "no rule of the policy matches this source"}
 	if id.IsFile() && dir != "" {
-		if u, err := giturl.Parse(localdir.Origin(dir)); err == nil {
+		if u, err := giturl.ParseRepository(localdir.Origin(dir)); err == nil {
 			one.Hints = append(one.Hints, fmt.Sprintf("if this is a checkout of %s, say so with --source %s", u.Identity, u.Identity))
 		} else {
 			one.Hints = append(one.Hints, "a local directory is a source of its own; say which repository it is with --source URL")

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -116,12 +117,15 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// noise is how lines begin that say nothing of what went wrong.
+var noise = []string{"hint:", "warning:", "Please make sure you have the correct access rights", "and the repository exists."}
+
 // lastLines returns the lines in which git names its trouble, on one line.
 func lastLines(stderr string) string {
 	var keep []string
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasPrefix(line, "hint:") && !strings.HasPrefix(line, "warning:") {
+		if line != "" && !slices.ContainsFunc(noise, func(prefix string) bool { return strings.HasPrefix(line, prefix) }) {
 			keep = append(keep, refusal.Printable(line))
 		}
 	}

@@ -108,6 +108,27 @@ func Redact(raw string) string {
 
 var password = regexp.MustCompile(`(?i)(ssh://)?([^/:@]*):[^/@]*@`)
 
+// ParseRepository reads what names a repository as a whole: a remote's URL, or
+// an identity as policies have it, with a directory behind "//". Unlike in a
+// kustomization, a path without a marker belongs to the repository, however
+// many segments it has.
+func ParseRepository(s string) (*URL, error) {
+	text, dir, hasDir := strings.Cut(s, "://")
+	if !hasDir {
+		text, dir = "", s
+	} else {
+		text += "://"
+	}
+	if !strings.Contains(dir, "//") && !strings.Contains(dir, "_git/") && !strings.HasSuffix(dir, ".git") {
+		dir = strings.TrimSuffix(dir, "/") + ".git"
+	}
+	u, err := Parse(text + dir)
+	if errors.Is(err, ErrLocal) && text == "" {
+		return Parse("https://" + dir)
+	}
+	return u, err
+}
+
 // parts is a URL up to its path.
 type parts struct {
 	scheme, user, host string

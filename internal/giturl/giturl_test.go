@@ -71,6 +71,30 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestParseRepository(t *testing.T) {
+	for s, want := range map[string]string{
+		"https://gitlab.com/group/sub/app":       "gitlab.com/group/sub/app .",
+		"git@gitlab.com:group/sub/app.git":       "gitlab.com/group/sub/app .",
+		"git@gitlab.com:group/sub/app":           "gitlab.com/group/sub/app .",
+		"gitlab.com/group/sub/app":               "gitlab.com/group/sub/app .",
+		"github.com/acme/app//overlays/prod":     "github.com/acme/app .overlays/prod",
+		"https://github.com/acme/app.git//x":     "github.com/acme/app .x",
+		"https://dev.azure.com/o/p/_git/r":       "dev.azure.com/o/p/_git/r .",
+		"ssh://git@example.com:2222/srv/a/b.git": "example.com:2222/srv/a/b .",
+		"https://github.com/acme/app/":           "github.com/acme/app .",
+	} {
+		u, err := ParseRepository(s)
+		if err != nil || string(u.Identity)+" ."+u.Path != want {
+			t.Errorf("%s: %+v, %v, want %s", s, u, err, want)
+		}
+	}
+	for _, s := range []string{"", "app", "../app"} {
+		if u, err := ParseRepository(s); err == nil {
+			t.Errorf("%q: %+v", s, u)
+		}
+	}
+}
+
 func TestRedact(t *testing.T) {
 	for raw, want := range map[string]string{
 		"https://token@github.com/acme/app?ref=v1&access_token=x": "https://github.com/acme/app?ref=v1",

@@ -2,6 +2,9 @@ package refusal
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 )
 
@@ -38,5 +41,20 @@ func TestCodesAreDistinctAndExplained(t *testing.T) {
 			t.Errorf("%s", m.Code)
 		}
 		seen[m.Code] = true
+	}
+}
+
+// TestDocs holds the documentation against the codes.
+func TestDocs(t *testing.T) {
+	data, err := os.ReadFile("../../docs/refusals.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows strings.Builder
+	for _, m := range Codes() {
+		fmt.Fprintf(&rows, "| `%s` | %s |\n", m.Code, m.Text)
+	}
+	if !strings.HasSuffix(string(data), "|---|---|\n"+rows.String()) {
+		t.Errorf("docs/refusals.md does not end in\n%s", rows.String())
 	}
 }

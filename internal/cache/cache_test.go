@@ -1,0 +1,90 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestPut(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "deep", "cache")
+	c, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get("k", "n"); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	failed := errors.New("failed")
+	err = c.Put("k", "n", func(w io.Writer) error { io.WriteString(w, "half"); return failed })
+	if !errors.Is(err, failed) {
+		t.Error(err)
+	}
+	if _, err := c.Get("k", "n"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("half a file is there: %v", err)
+	}
+	// Writers race; a reader sees one of them, whole.
+	var wait sync.WaitGroup
+	for i := range 20 {
+		wait.Go(func() {
+			err := c.Put("k", "n", func(w io.Writer) error { _, err := fmt.Fprintf(w, "%050d", i); return err })
+			if err != nil {
+				t.Error(err)
+			}
+			f, err := c.Get("k", "n")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer f.Close()
+			if data, _ := io.ReadAll(f); len(data) != 50 {
+				t.Errorf("read %q", data)
+			}
+		})
+	}
+	wait.Wait()
+	left, _ := os.ReadDir(c.Temp())
+	if len(left) > 0 {
+		t.Errorf("%d temporary files are left", len(left))
+	}
+	if info, _ := os.Stat(dir); info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v", info.Mode())
+	}
+}
+
+func TestClear(t *testing.T) {
+	dir := t.TempDir()
+	c, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, fresh := filepath.Join(c.Temp(), "old"), filepath.Join(c.Temp(), "fresh")
+	long := time.Now().Add(-2 * staleAfter)
+	if err := errors.Join(os.Mkdir(old, 0o700), os.Mkdir(fresh, 0o700), os.Chtimes(old, long, long)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); err == nil {
+		t.Error("what a killed process left is still there")
+	}
+	if _, err := os.Stat(fresh); err != nil {
+		t.Error("what may be in use is gone")
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(file); err == nil {
+		t.Error("a file serves as a cache")
+	}
+}
