@@ -2,27 +2,40 @@ module github.com/trustomize/trustomize
 
 go 1.26.0
 
+// kustomize: the build itself, its types and its YAML. The release is the one
+// whose output is matched byte for byte.
 require (
-	github.com/go-openapi/runtime v0.33.0
-	github.com/go-openapi/strfmt v0.27.0
-	github.com/hashicorp/go-multierror v1.1.1
-	github.com/hashicorp/go-retryablehttp v0.7.8
-	github.com/pjbgf/sha1cd v0.7.0
-	github.com/rogpeppe/go-internal v1.16.0
-	github.com/secure-systems-lab/go-securesystemslib v0.11.0
-	github.com/sigstore/protobuf-specs v0.5.1
-	github.com/sigstore/rekor v1.5.4
-	github.com/sigstore/rekor-tiles/v2 v2.3.0
-	github.com/sigstore/sigstore v1.10.9
-	github.com/sigstore/sigstore-go v1.3.0
-	github.com/spf13/cobra v1.10.2
-	go.yaml.in/yaml/v3 v3.0.5
-	golang.org/x/term v0.47.0
-	golang.org/x/tools v0.48.0
-	google.golang.org/protobuf v1.36.12
 	sigs.k8s.io/kustomize/api v0.21.2
 	sigs.k8s.io/kustomize/kyaml v0.21.2
-	sigs.k8s.io/yaml v1.6.0
+	sigs.k8s.io/yaml v1.6.0 // the decoder that kustomize reads with
+)
+
+// Sigstore: keys, bundles, Rekor.
+require (
+	github.com/go-openapi/runtime v0.33.0 // Rekor v1's generated client, on our HTTP client
+	github.com/go-openapi/strfmt v0.27.0 // with the same
+	github.com/secure-systems-lab/go-securesystemslib v0.11.0 // cosign's encrypted keys
+	github.com/sigstore/protobuf-specs v0.5.1 // the bundle's types
+	github.com/sigstore/rekor v1.5.4 // Rekor v1's client
+	github.com/sigstore/rekor-tiles/v2 v2.3.0 // Rekor v2's types and key ids
+	github.com/sigstore/sigstore v1.10.9 // PEM keys, algorithms
+	github.com/sigstore/sigstore-go v1.3.0 // makes and verifies bundles
+	google.golang.org/protobuf v1.36.12 // their JSON
+)
+
+require (
+	github.com/hashicorp/go-multierror v1.1.1 // all refusals of a run as one error
+	github.com/hashicorp/go-retryablehttp v0.7.8 // tries again when a log is busy
+	github.com/pjbgf/sha1cd v0.7.0 // SHA-1 with collision detection, for git objects
+	github.com/spf13/cobra v1.10.2 // the command line
+	go.yaml.in/yaml/v3 v3.0.5 // the policy, with lines and columns; version as kustomize v5.8.2 has it
+	golang.org/x/term v0.47.0 // passwords, and what is a terminal
+)
+
+// For tests only.
+require (
+	github.com/rogpeppe/go-internal v1.16.0 // testscript
+	golang.org/x/tools v0.48.0 // txtar
 )
 
 require (
