@@ -54,3 +54,25 @@ func TestVectors(t *testing.T) {
 		}
 	}
 }
+
+func FuzzRecognize(f *testing.F) {
+	f.Add([]byte("TUVZQ0lRQ2w=\n"))
+	f.Add([]byte(`{"mediaType":"x"}`))
+	f.Add([]byte("-----BEGIN PGP SIGNATURE-----"))
+	f.Fuzz(func(t *testing.T, sig []byte) {
+		kind, err := Recognize(sig)
+		if (kind == "") == (err == nil) {
+			t.Fatalf("%q: %q, %v", sig, kind, err)
+		}
+	})
+}
+
+func FuzzParseKey(f *testing.F) {
+	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		key, err := ParseKey(data)
+		if err == nil && (key.Public == nil || len(key.Fingerprint) != len("sha256:")+64) {
+			t.Fatalf("%q: %+v", data, key)
+		}
+	})
+}

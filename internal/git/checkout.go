@@ -1,0 +1,50 @@
+package git
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Checkout says where a checkout keeps what git knows of it.
+type Checkout struct {
+	Top      string // root of the work tree
+	GitDir   string // with the index
+	Objects  string
+	IDLength int // of its object ids
+}
+
+// Tracked returns the paths below a directory of a checkout that git tracks, or
+// would track on "git add": what is neither tracked nor ignored counts as well.
+// They are relative to the directory. The checkout's configuration is not read:
+// it can name programs to run.
+func (g *Git) Tracked(ctx context.Context, c Checkout, dir string) (map[string]bool, error) {
+	private, err := g.initRepository(ctx, c.IDLength)
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(private)
+	args := []string{"ls-files", "-z", "--cached", "--others", "--exclude-standard"}
+	if exclude := filepath.Join(c.GitDir, "info", "exclude"); isRegular(exclude) {
+		args = append(args, "--exclude-from="+exclude)
+	}
+	cmd := g.command(ctx, dir, dir, args...)
+	cmd.Env = append(cmd.Env, "GIT_DIR="+private, "GIT_WORK_TREE="+c.Top, "GIT_INDEX_FILE="+filepath.Join(c.GitDir, "index"),
+		"GIT_OBJECT_DIRECTORY="+c.Objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES=", "GIT_ALLOW_PROTOCOL=")
+	var stdout, stderr bounded
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, &Error{dir, stderr.String(), err}
+	}
+	names := map[string]bool{}
+	for name := range strings.SplitSeq(stdout.String(), "\x00") {
+		names[strings.TrimSuffix(name, "/")] = true
+	}
+	return names, nil
+}
+
+func isRegular(file string) bool {
+	info, err := os.Lstat(file)
+	return err == nil && info.Mode().IsRegular()
+}

@@ -1,0 +1,311 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/signature"
+	"github.com/trustomize/trustomize/materials"
+	"github.com/trustomize/trustomize/policy"
+)
+
+// signed holds a path against the lists at or above it: the nearest governs,
+// and those above it must not contradict.
+func (v *verification) signed(rule *policy.CompiledRule, p string) []*refusal.Refusal {
+	above := materials.Above(v.dirs, p)
+	if len(above) == 0 {
+		if _, exists := v.source.Tree.Lookup(p); !exists {
+			return nil // nothing is there, and nobody says that something should be
+		}
+		one := v.refusal(refusal.Unsigned, p, "no source-materials at or above this file")
+		one.Hints = []string{"sign the source with: trustomize materials sign", "or vouch for its present state with a pin in the policy: commit " + v.source.Commit + ", digest " + v.source.Digest}
+		return []*refusal.Refusal{one}
+	}
+	refusals := v.governed(rule, above[0], p)
+	for i, dir := range above[1:] {
+		refusals = append(refusals, v.outer(rule, dir, p, above[:i+1])...)
+	}
+	return refusals
+}
+
+// governed holds a path against the list that governs it.
+func (v *verification) governed(rule *policy.CompiledRule, dir, p string) []*refusal.Refusal {
+	a := v.accept(rule, dir)
+	if len(a.refusals) > 0 {
+		return a.refusals
+	}
+	here := v.problems(a.list.list.CheckFile(v.source.Tree, a.list.scope, p))
+	if rule.Closure == policy.ClosureReached {
+		v.warnings = append(v.warnings, a.list.warnings(v, here)...)
+		return here
+	}
+	return append(here, a.list.all(v)...)
+}
+
+// outer holds a path against a list above the one that governs it. What such a
+// list names must hold there too; what it does not name is not its business. A
+// list that nobody has validly signed is refused, not passed over. It may name
+// the lists below it and their signatures, which then cannot be put back to an
+// older state.
+func (v *verification) outer(rule *policy.CompiledRule, dir, p string, inner []string) []*refusal.Refusal {
+	a := v.accept(rule, dir)
+	if len(a.refusals) > 0 {
+		own, ok := v.policy.Rule(v.source.Identity, path.Join(dir, materials.ListName))
+		if !ok || len(own.SignedBy) == 0 {
+			return a.refusals
+		}
+		if a = v.accept(own, dir); len(a.refusals) > 0 {
+			return a.refusals
+		}
+	}
+	if rule.Closure == policy.ClosureTree {
+		return a.list.all(v)
+	}
+	paths := []string{p}
+	for _, below := range inner {
+		for _, name := range append(materials.SignatureNames(), materials.ListName) {
+			paths = append(paths, path.Join(below, name))
+		}
+	}
+	var refusals []*refusal.Refusal
+	for _, named := range paths {
+		if a.list.list.Names(materials.Rel(dir, named)) {
+			refusals = append(refusals, v.problems(a.list.list.CheckFile(v.source.Tree, a.list.scope, named))...)
+		}
+	}
+	return refusals
+}
+
+// problems turns differences into refusals.
+func (v *verification) problems(problems []materials.Problem) []*refusal.Refusal {
+	var refusals []*refusal.Refusal
+	for _, p := range problems {
+		one := v.refusal(refusal.Code(p.Kind), p.Path, reasons[p.Kind])
+		if p.Detail != "" {
+			one.Reason = p.Detail
+		} else {
+			one.Want, one.Got = p.Want, p.Got
+		}
+		one.Hints = []string{"if the change is meant, review it and sign the list again: trustomize materials sign"}
+		refusals = append(refusals, one)
+	}
+	return refusals
+}
+
+var reasons = map[materials.Kind]string{
+	materials.Changed:  "its bytes are not those that were signed",
+	materials.Missing:  "it is listed and not there",
+	materials.Unlisted: "it is there and not listed",
+	materials.NotFile:  "it is listed as a file and is none",
+}
+
+// signedList is a list with its signatures, read once. The list is parsed only
+// after a signature over it was accepted.
+type signedList struct {
+	dir        string
+	scope      materials.Scope
+	data       []byte
+	signatures []signatureFile
+
+	parsed   bool
+	list     *materials.List
+	parseErr error
+	full     []*refusal.Refusal // every difference in the list's scope
+	held     bool
+}
+
+type signatureFile struct {
+	path string
+	data []byte
+}
+
+func (v *verification) open(dir string) *signedList {
+	if l, ok := v.lists[dir]; ok {
+		return l
+	}
+	l := &signedList{dir: dir, scope: materials.ScopeOf(dir, v.dirs)}
+	if e, ok := v.source.Tree.Lookup(path.Join(dir, materials.ListName)); ok && isFile(e) {
+		l.data = e.Data
+	}
+	for _, name := range materials.SignatureNames() {
+		if e, ok := v.source.Tree.Lookup(path.Join(dir, name)); ok && isFile(e) {
+			l.signatures = append(l.signatures, signatureFile{e.Path, e.Data})
+		}
+	}
+	v.lists[dir] = l
+	return l
+}
+
+func isFile(e materials.Entry) bool {
+	return e.Mode == materials.ModeFile || e.Mode == materials.ModeExecutable
+}
+
+// all returns every difference between the list and its scope.
+func (l *signedList) all(v *verification) []*refusal.Refusal {
+	if !l.held {
+		l.full, l.held = v.problems(l.list.Check(v.source.Tree, l.scope)), true
+	}
+	return l.full
+}
+
+// warnings returns the differences that are not among those given.
+func (l *signedList) warnings(v *verification, refused []*refusal.Refusal) []*refusal.Refusal {
+	if l.held {
+		return nil // told before
+	}
+	return slices.DeleteFunc(slices.Clone(l.all(v)), func(one *refusal.Refusal) bool {
+		return slices.ContainsFunc(refused, func(r *refusal.Refusal) bool { return r.Error() == one.Error() })
+	})
+}
+
+type acceptKey struct {
+	dir  string
+	rule *policy.CompiledRule
+}
+
+// acceptance is whether a rule accepts a list: refusals, or the list.
+type acceptance struct {
+	list     *signedList
+	refusals []*refusal.Refusal
+}
+
+// accept checks a list's signatures against a rule, then what the list says of
+// itself.
+func (v *verification) accept(rule *policy.CompiledRule, dir string) acceptance {
+	key := acceptKey{dir, rule}
+	if a, ok := v.accepted[key]; ok {
+		return a
+	}
+	l := v.open(dir)
+	a := acceptance{list: l}
+	vouchers, refusals := v.signers(rule, l)
+	if len(refusals) == 0 {
+		refusals = v.parse(l)
+	}
+	if len(refusals) == 0 {
+		bound, unfit := v.bound(rule, l)
+		refusals = unfit
+		for _, one := range vouchers {
+			one.Bound = bound
+			v.vouchers[one] = true
+		}
+	}
+	a.refusals = refusals
+	v.accepted[key] = a
+	return a
+}
+
+// signers returns who of the rule's signers signed the list, or why too few
+// did.
+func (v *verification) signers(rule *policy.CompiledRule, l *signedList) ([]Voucher, []*refusal.Refusal) {
+	file := path.Join(l.dir, materials.ListName)
+	if len(l.signatures) == 0 {
+		one := v.refusal(refusal.Unsigned, file, "the list has no signature beside it")
+		one.Hints = []string{"want one of " + strings.Join(materials.SignatureNames(), ", ")}
+		return nil, []*refusal.Refusal{one}
+	}
+	byKey := map[string]Voucher{}
+	for _, sig := range l.signatures {
+		for _, key := range rule.Signers {
+			evidence, err := signature.Verify(sig.data, l.data, key.Key)
+			if err == nil {
+				byKey[evidence.Fingerprint] = Voucher{
+					Rule: rule.Match, Kind: "signature", Signer: key.Name, Key: evidence.Fingerprint,
+					Signature: sig.path, Format: string(evidence.Kind), List: file, Digest: evidence.Digest,
+				}
+			}
+		}
+	}
+	if len(byKey) >= rule.Threshold {
+		return slices.Collect(maps.Values(byKey)), nil
+	}
+	if len(byKey) > 0 {
+		one := v.refusal(refusal.WrongSigner, file, "too few of the rule's signers signed the list")
+		one.Want, one.Got = fmt.Sprintf("%d of %s", rule.Threshold, strings.Join(rule.SignedBy, ", ")), fmt.Sprint(len(byKey))
+		return nil, []*refusal.Refusal{one}
+	}
+	var refusals []*refusal.Refusal
+	for _, sig := range l.signatures {
+		refusals = append(refusals, v.unaccepted(rule, l, sig))
+	}
+	return nil, refusals
+}
+
+// unaccepted says why a signature does not count: made by another signer of
+// the policy, of a kind that no signer of the rule makes, or not over this
+// list.
+func (v *verification) unaccepted(rule *policy.CompiledRule, l *signedList, sig signatureFile) *refusal.Refusal {
+	accepted := make([]string, len(rule.Signers))
+	for i, key := range rule.Signers {
+		accepted[i] = key.Name + " (" + key.Fingerprint + ")"
+	}
+	want := "a signature by " + strings.Join(accepted, " or ")
+	for _, key := range v.policy.Signers() {
+		if _, err := signature.Verify(sig.data, l.data, key.Key); err == nil {
+			one := v.refusal(refusal.WrongSigner, sig.path, "the list is signed by somebody whom the rule does not accept")
+			one.Want, one.Got = want, "one by "+key.Name+" ("+key.Fingerprint+")"
+			return one
+		}
+	}
+	_, err := signature.Verify(sig.data, l.data, rule.Signers[0].Key)
+	switch {
+	case errors.Is(err, signature.ErrUnsupported):
+		kind, _ := signature.Recognize(sig.data)
+		one := v.refusal(refusal.WrongSigner, sig.path, "the signature is of a kind that no signer of the rule makes")
+		one.Want, one.Got = want, "a signature of kind "+string(kind)
+		return one
+	case errors.Is(err, signature.ErrMismatch):
+		one := v.refusal(refusal.BadSignature, sig.path, "the signature does not verify over "+path.Join(l.dir, materials.ListName))
+		one.Want, one.Got = want, "one by another key, or over other bytes"
+		one.Hints = []string{"the list was changed after it was signed, or signed with a key that the policy does not know"}
+		return one
+	}
+	return v.refusal(refusal.BadSignature, sig.path, "the signature "+err.Error())
+}
+
+// parse reads a list whose signature was accepted.
+func (v *verification) parse(l *signedList) []*refusal.Refusal {
+	if !l.parsed {
+		l.parsed = true
+		l.list, l.parseErr = materials.Parse(l.data)
+	}
+	if l.parseErr != nil {
+		return []*refusal.Refusal{v.refusal(refusal.Malformed, path.Join(l.dir, materials.ListName), l.parseErr.Error())}
+	}
+	return nil
+}
+
+// bound holds a list against the repository and directory that it says it was
+// made for.
+func (v *verification) bound(rule *policy.CompiledRule, l *signedList) (bool, []*refusal.Refusal) {
+	file := path.Join(l.dir, materials.BindingName)
+	b, isBound, err := l.list.Binding(v.source.Tree, l.scope)
+	switch {
+	case !isBound && rule.Bound:
+		one := v.refusal(refusal.Unbound, file, "the list does not say which repository it was made for, and the rule demands it")
+		one.Hints = []string{"sign with: trustomize materials sign --source " + string(v.source.Identity)}
+		return false, []*refusal.Refusal{one}
+	case !isBound:
+		return false, nil
+	case err != nil:
+		return false, []*refusal.Refusal{v.refusal(refusal.Malformed, file, err.Error())}
+	}
+	if changed := v.problems(l.list.CheckFile(v.source.Tree, l.scope, file)); len(changed) > 0 {
+		return false, changed
+	}
+	here := materials.Binding{Source: v.source.Identity, Dir: l.dir}
+	if b != here {
+		one := v.refusal(refusal.WrongBinding, file, "the list was made for another place")
+		one.Want, one.Got = here.String(), b.String()
+		if v.source.Identity.IsFile() {
+			one.Hints = []string{"say which repository this directory is with --source"}
+		}
+		return false, []*refusal.Refusal{one}
+	}
+	return true, nil
+}
