@@ -4,9 +4,9 @@ module github.com/trustomize/trustomize/test/suite
 
 go 1.26.0
 
-require github.com/rogpeppe/go-internal v1.16.0
-
 require (
-	golang.org/x/sys v0.26.0 // indirect
-	golang.org/x/tools v0.26.0 // indirect
+	github.com/rogpeppe/go-internal v1.16.0
+	golang.org/x/tools v0.26.0
 )
+
+require golang.org/x/sys v0.26.0 // indirect
