@@ -22,16 +22,25 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"trustomize": main})
 }
 
-// TestScripts runs the scripts of testdata through the real main. Each has
-// keys and a policy that trusts what team signed, for sources of
-// github.com/acme, whose bytes come from $WORK/mirror.
-func TestScripts(t *testing.T) {
+// cases holds sources and the verdict on them, a file each.
+const cases = "../../testdata"
+
+// TestScripts runs scripts about the verbs through the real main.
+func TestScripts(t *testing.T) { runScripts(t, "testdata") }
+
+// TestCases does the same with cases.
+func TestCases(t *testing.T) { runScripts(t, cases) }
+
+// runScripts runs a directory's scripts. Each has keys and a policy that trusts
+// what team signed, for sources of github.com/acme, whose bytes come from
+// $WORK/mirror.
+func runScripts(t *testing.T, dir string) {
 	keys := map[string][]byte{}
 	for _, name := range []string{"team", "other", "out"} {
 		keys[name+".key"], keys[name+".pub"] = makeKey(t)
 	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
@@ -194,10 +203,10 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// TestEveryRefusalHasAScript holds the scripts against the list of codes.
-func TestEveryRefusalHasAScript(t *testing.T) {
+// TestEveryRefusalHasACase holds the cases against the list of codes.
+func TestEveryRefusalHasACase(t *testing.T) {
 	for _, m := range refusal.Codes() {
-		file := filepath.Join("testdata", "refused-"+string(m.Code)+".txtar")
+		file := filepath.Join(cases, "refused-"+string(m.Code)+".txtar")
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Errorf("code %s: %v", m.Code, err)

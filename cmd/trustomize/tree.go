@@ -16,7 +16,7 @@ type style struct{ on bool }
 func newStyle(w io.Writer) style { return style{colored(w)} }
 
 func (s style) paint(code, text string) string {
-	if !s.on {
+	if !s.on || text == "" {
 		return text
 	}
 	return "\033[" + code + "m" + text + "\033[0m"
