@@ -28,6 +28,7 @@ type MaterialsRequest struct {
 	Unbound bool   // leave the binding out
 	Git     string // git program, absolute path
 	GitEnv  []string
+	Ignore  []string // the user's own ignore files; a checkout's configuration is not read
 }
 
 // MaterialsResult says what was signed or found in order.
@@ -145,7 +146,7 @@ func (d *directory) tracked(ctx context.Context, req MaterialsRequest) ([]materi
 	if head.GitDir == "" {
 		return nil, err
 	}
-	checkout := git.Checkout{Top: d.top, GitDir: head.GitDir, Objects: head.Objects, IDLength: max(len(head.ID), 40)}
+	checkout := git.Checkout{Top: d.top, GitDir: head.GitDir, Objects: head.Objects, IDLength: max(len(head.ID), 40), Ignore: req.Ignore}
 	names, err := (&git.Git{Program: req.Git, Temp: temp, Env: req.GitEnv}).Tracked(ctx, checkout, d.path)
 	if err != nil {
 		return nil, err

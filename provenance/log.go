@@ -17,6 +17,7 @@ import (
 	"time"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 	"github.com/sigstore/rekor-tiles/v2/pkg/note"
 	"github.com/sigstore/sigstore-go/pkg/bundle"
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -202,8 +203,8 @@ func (r *Recorder) verified(data, statement []byte, material *material) (*Record
 			return nil, errors.New("there is no proof of inclusion")
 		}
 		index = entries[0].GetLogIndex()
-		if proven := entries[0].GetInclusionProof().GetLogIndex(); r.Log.Version == 2 && (index != proven || entries[0].GetIntegratedTime() != 0) {
-			return nil, errors.New("the entry says more than its proof")
+		if err := r.Log.onlyProven(entries[0]); err != nil {
+			return nil, err
 		}
 	}
 	verifier, err := verify.NewVerifier(material, options...)
@@ -215,6 +216,29 @@ func (r *Recorder) verified(data, statement []byte, material *material) (*Record
 		return nil, err
 	}
 	return &Record{Bundle: data, Index: index}, nil
+}
+
+// onlyProven refuses an entry that says more than is proven: in version 2 the
+// inclusion proof covers body and index, in version 1 the promise covers time
+// and index too.
+func (l *Log) onlyProven(e *protorekor.TransparencyLogEntry) error {
+	switch {
+	case l.Version == 1 && len(e.GetInclusionPromise().GetSignedEntryTimestamp()) == 0:
+		return errors.New("the entry has no signed timestamp")
+	case l.Version == 2 && (e.GetLogIndex() != e.GetInclusionProof().GetLogIndex() || e.GetIntegratedTime() != 0 || e.GetInclusionPromise() != nil):
+		return errors.New("the entry says more than its proof")
+	}
+	var body struct {
+		Kind       string `json:"kind"`
+		APIVersion string `json:"apiVersion"`
+	}
+	if err := json.Unmarshal(e.GetCanonicalizedBody(), &body); err != nil {
+		return fmt.Errorf("the entry's body: %w", err)
+	}
+	if kind := e.GetKindVersion(); kind.GetKind() != body.Kind || kind.GetVersion() != body.APIVersion {
+		return errors.New("the entry is of another kind than its body")
+	}
+	return nil
 }
 
 // onlyProven refuses a bundle with parts that no signature and no proof covers:

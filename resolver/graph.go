@@ -68,17 +68,39 @@ func (r *run) graph(root *Node) *Graph {
 		g.checkBuildMetadata(remote)
 		g.checkDepth(root, r.cfg.Policy.Spec.Limits.Depth)
 	}
-	for _, s := range g.Sources {
-		g.Warnings = append(g.Warnings, s.takeWarnings()...)
-	}
 	for _, f := range r.findings {
 		g.file(f)
 	}
 	g.Refusals = refusal.Sort(firstOfEach(g.Refusals))
-	g.Warnings = refusal.Sort(firstOfEach(g.Warnings))
+	if i := slices.IndexFunc(g.Refusals, func(one *refusal.Refusal) bool { return one.Code == refusal.Limit && one.Source == "" }); i >= 0 {
+		// Which of too many sources were looked at is chance, and so is what
+		// was found in them.
+		g.Refusals, g.Failures = g.Refusals[i:i+1], nil
+	}
+	g.warn()
 	slices.SortFunc(g.Failures, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	g.Failures = slices.CompactFunc(g.Failures, func(a, b error) bool { return a.Error() == b.Error() })
 	return g
+}
+
+// warn collects the differences that refuse nothing.
+func (g *Graph) warn() {
+	type key struct {
+		code                 refusal.Code
+		source, commit, file string
+	}
+	refused := map[key]bool{}
+	for _, one := range g.Refusals {
+		refused[key{one.Code, one.Source, one.Commit, one.File}] = true
+	}
+	for _, s := range g.Sources {
+		for _, one := range s.differences() {
+			if !refused[key{one.Code, one.Source, one.Commit, one.File}] {
+				g.Warnings = append(g.Warnings, one)
+			}
+		}
+	}
+	g.Warnings = refusal.Sort(g.Warnings)
 }
 
 func (g *Graph) file(f finding) {

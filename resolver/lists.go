@@ -41,10 +41,10 @@ func (v *verification) governed(rule *policy.CompiledRule, dir, p string) []*ref
 	}
 	here := v.problems(a.list.list.CheckFile(v.source.Tree, a.list.scope, p))
 	if rule.Closure == policy.ClosureReached {
-		v.warnings = append(v.warnings, a.list.warnings(v, here)...)
+		v.lenient[a.list] = true
 		return here
 	}
-	return append(here, a.list.all(v)...)
+	return append(here, a.list.refused(v)...)
 }
 
 // outer holds a path against a list above the one that governs it. What such a
@@ -64,7 +64,7 @@ func (v *verification) outer(rule *policy.CompiledRule, dir, p string, inner []s
 		}
 	}
 	if rule.Closure == policy.ClosureTree {
-		return a.list.all(v)
+		return a.list.refused(v)
 	}
 	paths := []string{p}
 	for _, below := range inner {
@@ -117,6 +117,7 @@ type signedList struct {
 	parseErr error
 	full     []*refusal.Refusal // every difference in the list's scope
 	held     bool
+	told     bool // the differences were returned as a path's refusals
 }
 
 type signatureFile struct {
@@ -145,22 +146,48 @@ func isFile(e materials.Entry) bool {
 	return e.Mode == materials.ModeFile || e.Mode == materials.ModeExecutable
 }
 
-// all returns every difference between the list and its scope.
+// maxDifferences is how many differences between a list and its scope are told
+// of; whoever adds a hundred thousand files should not fill the log with them.
+const maxDifferences = 100
+
+// all returns the differences between the list and its scope.
 func (l *signedList) all(v *verification) []*refusal.Refusal {
-	if !l.held {
-		l.full, l.held = v.problems(l.list.Check(v.source.Tree, l.scope)), true
+	if l.held {
+		return l.full
+	}
+	l.held = true
+	problems := l.list.Check(v.source.Tree, l.scope)
+	more := len(problems) - maxDifferences
+	if more > 0 {
+		problems = problems[:maxDifferences]
+	}
+	l.full = v.problems(problems)
+	if more > 0 {
+		l.full = append(l.full, v.refusal(l.full[0].Code, path.Join(l.dir, materials.ListName), fmt.Sprintf("%d more files are not as this list has them", more)))
 	}
 	return l.full
 }
 
-// warnings returns the differences that are not among those given.
-func (l *signedList) warnings(v *verification, refused []*refusal.Refusal) []*refusal.Refusal {
-	if l.held {
-		return nil // told before
+// refused returns the differences as a path's refusals: all the first time, and
+// one for every further path that they refuse.
+func (l *signedList) refused(v *verification) []*refusal.Refusal {
+	all := l.all(v)
+	if l.told && len(all) > 0 {
+		return all[:1]
 	}
-	return slices.DeleteFunc(slices.Clone(l.all(v)), func(one *refusal.Refusal) bool {
-		return slices.ContainsFunc(refused, func(r *refusal.Refusal) bool { return r.Error() == one.Error() })
-	})
+	l.told = true
+	return all
+}
+
+// differences returns what lists say that need hold only for what is reached.
+func (v *verification) differences() []*refusal.Refusal {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var all []*refusal.Refusal
+	for l := range v.lenient {
+		all = append(all, l.all(v)...)
+	}
+	return all
 }
 
 type acceptKey struct {

@@ -95,8 +95,8 @@ func (l *layout) rewrite(n *Node) error {
 func (l *layout) mount(name string, s *Source) verifyfs.Mount {
 	visited := map[string]bool{}
 	for _, n := range l.nodes {
-		if n.Source == s {
-			visited[n.Dir] = true
+		if real, _, err := s.Tree.Resolve(n.File); err == nil && n.Source == s {
+			visited[real] = true
 		}
 	}
 	return verifyfs.Mount{Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s], Kustomizations: visited}

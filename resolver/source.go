@@ -109,21 +109,22 @@ func (r *run) localSource(root Root) (*Source, string, error) {
 	return s, dir, nil
 }
 
-// localRoot finds the root of a local source and the directory below it.
+// localRoot finds the root of a local source and the directory below it, links
+// and all: whether they are vouched for is for the source's rules to say.
 func localRoot(root Root) (top, dir string, err error) {
 	if root.Source == nil || root.Source.Path == "" {
-		return localdir.Root(root.Dir)
+		return localdir.RootAsWritten(root.Dir)
 	}
-	real, err := localdir.Real(root.Dir)
+	abs, err := filepath.Abs(root.Dir)
 	if err != nil {
 		return "", "", err
 	}
 	dir = root.Source.Path
-	top, ok := strings.CutSuffix(real, string(filepath.Separator)+filepath.FromSlash(dir))
+	top, ok := strings.CutSuffix(abs, string(filepath.Separator)+filepath.FromSlash(dir))
 	if !ok {
-		return "", "", fmt.Errorf("--source says that %s is directory %s of its source, and its path does not end so", real, dir)
+		return "", "", fmt.Errorf("--source says that %s is directory %s of its source, and its path does not end so", abs, dir)
 	}
-	return top, dir, nil
+	return localdir.Below(abs, top)
 }
 
 // checkedOut returns the commit that a directory's HEAD names, if the bytes on

@@ -40,8 +40,8 @@ type verification struct {
 	lists    map[string]*signedList
 	accepted map[acceptKey]acceptance
 	vouchers map[Voucher]bool
-	warnings []*refusal.Refusal
-	data     map[string]bool // files that are loaded as such, not as kustomizations
+	lenient  map[*signedList]bool // that need hold only for what is reached
+	data     map[string]bool      // files that are loaded as such, not as kustomizations
 }
 
 func newVerification(s *Source, p *policy.Policy, unverified bool) *verification {
@@ -53,6 +53,7 @@ func newVerification(s *Source, p *policy.Policy, unverified bool) *verification
 		accepted: map[acceptKey]acceptance{},
 		vouchers: map[Voucher]bool{},
 		data:     map[string]bool{},
+		lenient:  map[*signedList]bool{},
 	}
 }
 
@@ -89,15 +90,6 @@ func (v *verification) isData(p string) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.data[p]
-}
-
-// takeWarnings returns the warnings that have come up.
-func (v *verification) takeWarnings() []*refusal.Refusal {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	w := v.warnings
-	v.warnings = nil
-	return w
 }
 
 // admit decides about one path, which may be absent. Links are not followed:

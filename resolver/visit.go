@@ -133,7 +133,7 @@ func (r *run) reference(n *Node, ref kustfile.Reference) {
 	if ref.Kind == kustfile.Resource && !giturl.IsHTTP(ref.Text) && r.isFile(n, ref.Text) {
 		if !errors.Is(err, giturl.ErrLocal) {
 			// If kustomize cannot use the file, it goes on to the URL.
-			r.refuse(n.named(), n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, which is a file and could be a URL as well; write ./%[2]s", ref.Field, ref.Text)))
+			r.refuse(n.named(), n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, which is a file and could be a URL as well; write ./%[2]s", ref.Field, giturl.Redact(ref.Text))))
 			return
 		}
 		r.local(n, ref)
@@ -175,7 +175,7 @@ func (r *run) isFile(n *Node, text string) bool {
 func (r *run) local(n *Node, ref kustfile.Reference) {
 	p, inside := kustfile.Join(n.Dir, ref.Text)
 	if !inside {
-		one := n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, outside of its source", ref.Field, ref.Text))
+		one := n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, outside of its source", ref.Field, giturl.Redact(ref.Text)))
 		if n.Source.Root && n.Source.Identity.IsFile() {
 			one.Hints = []string{"a local source is the repository that holds DIR, else DIR alone; give its root with --source ID//PATH"}
 		}
@@ -193,21 +193,21 @@ func (r *run) local(n *Node, ref kustfile.Reference) {
 	}
 	switch {
 	case real == "":
-		r.fail(n.named(), fmt.Errorf("field %s names %q: there is no such file or directory", ref.Field, ref.Text))
+		r.fail(n.named(), fmt.Errorf("field %s names %q: there is no such file or directory", ref.Field, giturl.Redact(ref.Text)))
 	case !n.Source.Tree.IsDir(real) && (isKustomization(p) || isKustomization(real)):
 		// What a build reads of it may have references rewritten.
-		r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: a kustomization cannot be loaded as data", ref.Field, ref.Text)))
+		r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: a kustomization cannot be loaded as data", ref.Field, giturl.Redact(ref.Text))))
 	case !n.Source.Tree.IsDir(real):
 		n.Source.addData(real)
 	case ref.Kind == kustfile.Data:
-		r.fail(n.named(), fmt.Errorf("field %s names %q: this is a directory, where a file is wanted", ref.Field, ref.Text))
+		r.fail(n.named(), fmt.Errorf("field %s names %q: this is a directory, where a file is wanted", ref.Field, giturl.Redact(ref.Text)))
 	default:
 		to, refusals, err := r.enter(n.Source, real)
 		r.refuse(n.named(), refusals...)
 		if err != nil {
 			r.fail(n.named(), err)
 		}
-		n.Edges = append(n.Edges, &Edge{Field: ref.Field, Text: ref.Text, To: to})
+		n.Edges = append(n.Edges, &Edge{Field: ref.Field, Text: giturl.Redact(ref.Text), To: to})
 	}
 }
 

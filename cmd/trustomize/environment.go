@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -27,6 +30,28 @@ func (a *app) password() ([]byte, error) {
 	fmt.Fprint(a.stderr, "Password of the key: ")
 	defer fmt.Fprintln(a.stderr)
 	return term.ReadPassword(fd)
+}
+
+// userIgnores returns where git looks for what its user ignores everywhere
+// (gitignore's manual): the file that the user's own configuration names, else
+// git/ignore in the user's configuration folder. It is asked outside of any
+// checkout, whose configuration could name programs.
+func (a *app) userIgnores(ctx context.Context) []string {
+	cmd := exec.CommandContext(ctx, a.git, "config", "--global", "--includes", "--type=path", "--get", "core.excludesFile")
+	cmd.Dir = "/"
+	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL"} {
+		if v, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	if out, err := cmd.Output(); err == nil {
+		return []string{strings.TrimSpace(string(out))}
+	}
+	config := os.Getenv("XDG_CONFIG_HOME")
+	if home, err := os.UserHomeDir(); config == "" && err == nil {
+		config = filepath.Join(home, ".config")
+	}
+	return []string{filepath.Join(config, "git", "ignore")}
 }
 
 // Bounds on talking to a log.

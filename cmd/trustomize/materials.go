@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,8 +24,8 @@ func (a *app) materials() *cobra.Command {
 	return cmd
 }
 
-func (a *app) materialsRequest(args []string) trustomize.MaterialsRequest {
-	req := trustomize.MaterialsRequest{Dir: ".", Source: a.source, Git: a.git, GitEnv: a.gitEnv}
+func (a *app) materialsRequest(ctx context.Context, args []string) trustomize.MaterialsRequest {
+	req := trustomize.MaterialsRequest{Dir: ".", Source: a.source, Git: a.git, GitEnv: a.gitEnv, Ignore: a.userIgnores(ctx)}
 	if len(args) == 1 {
 		req.Dir = args[0]
 	}
@@ -46,7 +47,7 @@ cosign sign-blob writes it. Commit all three.`,
 			if keyFile == "" {
 				return errors.New("--key: name the private key to sign with")
 			}
-			req := a.materialsRequest(args)
+			req := a.materialsRequest(cmd.Context(), args)
 			req.Unbound = unbound
 			result, err := trustomize.SignMaterials(cmd.Context(), req, func() (*signer.Key, error) {
 				return a.openKey(keyFile)
@@ -106,7 +107,7 @@ is what the list says. It does not ask a policy; trustomize verify does.`,
 				}
 				keys = append(keys, key)
 			}
-			result, err := trustomize.VerifyMaterials(cmd.Context(), a.materialsRequest(args), keys)
+			result, err := trustomize.VerifyMaterials(cmd.Context(), a.materialsRequest(cmd.Context(), args), keys)
 			if err != nil {
 				return err
 			}

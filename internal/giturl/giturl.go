@@ -80,15 +80,27 @@ func parse(raw string) (*URL, error) {
 	return u, u.setRepository(p, repository)
 }
 
-var httpUser = regexp.MustCompile(`(?i)(https?://)[^/?#]*@`)
-
-// Redact returns a reference as it may be shown and recorded: without the user
-// part of an http URL, which may be a token, without any password, and without
-// queries that mean nothing to kustomize.
+// Redact returns a reference as it may be shown and recorded, whatever it is:
+// without anything before "@" but the plain user of an ssh or scp-like URL,
+// without queries that mean nothing to kustomize, and without a fragment.
+// Where it is not clear what is a password, it takes out too much.
 func Redact(raw string) string {
 	text, query, hasQuery := strings.Cut(raw, "?")
-	text = httpUser.ReplaceAllString(text, "$1")
-	text = password.ReplaceAllString(text, "$1$2@")
+	text, _, _ = strings.Cut(text, "#")
+	query, _, _ = strings.Cut(query, "#")
+	scheme, rest := "", text
+	if i := strings.Index(text, "://"); i >= 0 {
+		scheme, rest = text[:i+3], text[i+3:]
+	}
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		ssh := scheme == "" || strings.EqualFold(scheme, "ssh://")
+		if user := rest[:i]; !ssh || !plainUser.MatchString(user) {
+			if strings.ContainsAny(user, ":@") || !strings.Contains(user, "/") {
+				rest = rest[i+1:]
+			}
+		}
+	}
+	text = scheme + rest
 	if !hasQuery {
 		return text
 	}
@@ -106,7 +118,7 @@ func Redact(raw string) string {
 	return text + "?" + strings.Join(kept, "&")
 }
 
-var password = regexp.MustCompile(`(?i)(ssh://)?([^/:@]*):[^/@]*@`)
+var plainUser = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]*$`)
 
 // ParseRepository reads what names a repository as a whole: a remote's URL, or
 // an identity as policies have it, with a directory behind "//". Unlike in a
@@ -164,7 +176,7 @@ func splitHost(text string) (parts, error) {
 		return parts{}, ErrLocal
 	}
 	end := strings.IndexByte(text, '/')
-	if colon := strings.IndexByte(text, ':'); scp && colon > 0 && (end < 0 || colon < end) {
+	if colon := strings.IndexByte(text, ':'); scp && (end < 0 || colon > 0 && colon < end) {
 		end = colon
 	}
 	if end < 0 {

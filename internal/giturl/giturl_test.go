@@ -58,7 +58,7 @@ func TestParseRefuses(t *testing.T) {
 		"https://github.com/acme/app?ref=a;b", "https://github.com/acme/app?ref=%zz", "https://github.com/acme/app?ref=a:b",
 		"https://github.com/acme/app//../x", "https://github.com/acme/app//a/../../x", "https://git.example.com/acme/../evil",
 		"https://git.example.com/acme/app%2f..%2f..%2fevil", "https://-oProxyCommand=x/acme/app", "https://evil.com\\@github.com/acme/app",
-		"https://a@b@github.com/acme/app", "file:///srv/trusted/%2e%2e/evil.git", "file:///srv/../evil", "ssh://git@file:2222/srv/x.git", "https://http:8443/acme/x.git", "https://[::1]443/a/b",
+		"https://a@b@github.com/acme/app", "file:///srv/trusted/%2e%2e/evil.git", "file:///srv/../evil", "ssh://git@file:2222/srv/x.git", "https://http:8443/acme/x.git", "https://[::1]443/a/b", "git@:x.git", "me@:a/b/c",
 		"https://git.example.com", "ssh://", "https://exa mple.com/a/b",
 	} {
 		if u, err := Parse(raw); err == nil || errors.Is(err, ErrLocal) {
@@ -100,7 +100,17 @@ func TestRedact(t *testing.T) {
 		"https://token@github.com/acme/app?ref=v1&access_token=x": "https://github.com/acme/app?ref=v1",
 		"https://u:hunter2@h/a/b?ref=-x":                          "https://h/a/b?ref=-x",
 		"git::HTTPS://u:p@w@h/a":                                  "git::HTTPS://h/a",
-		"ssh://git:hunter2@h/a/b":                                 "ssh://git@h/a/b",
+		"ssh://git:hunter2@h/a/b":                                 "ssh://h/a/b",
+		"git://user:hunter2@host/x":                               "git://host/x",
+		"oci://robot:hunter2@reg/x":                               "oci://reg/x",
+		"user:hunter2@github.com/x":                               "github.com/x",
+		"https://user:s3c/ret@host/x":                             "https://host/x",
+		"ssh://git:s3c/ret@host/x":                                "ssh://host/x",
+		"https://host/x#access_token=hunter2":                     "https://host/x",
+		"https://host/x?ref=a#token=hunter2":                      "https://host/x?ref=a",
+		"https://host/a@b/c":                                      "https://host/a@b/c",
+		"ssh://git@host/x":                                        "ssh://git@host/x",
+		"a/b@c.yaml":                                              "a/b@c.yaml",
 		"git@github.com:acme/app?ref=main":                        "git@github.com:acme/app?ref=main",
 		"../base":                                                 "../base",
 	} {

@@ -13,6 +13,7 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"path"
@@ -72,7 +73,7 @@ func File(dir string) (Identity, error) {
 		return "", fmt.Errorf("path %q is not clean: want %q", dir, path.Clean(dir))
 	}
 	if err := checkText(dir); err != nil {
-		return "", err
+		return "", fmt.Errorf("path %q: %w", dir, err)
 	}
 	return Identity(filePrefix + dir), nil
 }
@@ -146,36 +147,37 @@ func (id Identity) At(p string) string {
 }
 
 // cleanHost lower-cases a host, removes its default port, and refuses
-// anything that two programs could read differently.
+// anything that two programs could read differently. Its errors do not repeat
+// the host: what is no host may be a password.
 func cleanHost(host, defaultPort string) (string, error) {
 	name, port := host, ""
 	if strings.HasPrefix(host, "[") {
 		end := strings.Index(host, "]")
 		if end < 0 {
-			return "", fmt.Errorf("host %q: no closing bracket", host)
+			return "", errors.New("the host has no closing bracket")
 		}
 		name, port = host[:end+1], host[end+1:]
 		if port != "" && port[0] != ':' {
-			return "", fmt.Errorf("host %q: %q behind the bracket is no port", host, port)
+			return "", errors.New("what stands behind the host's bracket is no port")
 		}
 	} else if i := strings.IndexByte(host, ':'); i >= 0 {
 		name, port = host[:i], host[i:]
 	}
 	if name == "" || strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
-		return "", fmt.Errorf("host %q is not a host name", host)
+		return "", errors.New("the host is not a host name")
 	}
 	if strings.EqualFold(name+":", httpPrefix) || strings.EqualFold(name+":", filePrefix) {
-		return "", fmt.Errorf("host %q would read as a scheme", host)
+		return "", errors.New("the host would read as a scheme")
 	}
 	for _, c := range []byte(name) {
 		if !hostByte(c) {
-			return "", fmt.Errorf("host %q: character %q is not allowed", host, c)
+			return "", fmt.Errorf("the host holds %q, which is not allowed", c)
 		}
 	}
 	if port != "" {
 		digits := strings.TrimPrefix(port, ":")
 		if !decimal(digits) {
-			return "", fmt.Errorf("host %q: port %q is not a number from 1 to 65535", host, port)
+			return "", errors.New("the host's port is not a number from 1 to 65535")
 		}
 		if digits == defaultPort {
 			port = ""
@@ -208,12 +210,12 @@ func decimal(s string) bool {
 func cleanRepository(p string) (string, error) {
 	decoded, err := url.PathUnescape(p)
 	if err != nil {
-		return "", fmt.Errorf("repository %q: %w", p, err)
+		return "", fmt.Errorf("the repository: %w", err)
 	}
 	decoded = strings.TrimSuffix(strings.TrimPrefix(decoded, "/"), "/")
 	decoded = strings.TrimSuffix(decoded, ".git")
 	if decoded == "" {
-		return "", fmt.Errorf("repository %q is empty", p)
+		return "", errors.New("the repository is empty")
 	}
 	if err := checkText(decoded); err != nil {
 		return "", err
@@ -221,19 +223,20 @@ func cleanRepository(p string) (string, error) {
 	for seg := range strings.SplitSeq(decoded, "/") {
 		switch {
 		case seg == "":
-			return "", fmt.Errorf("repository %q has an empty segment", p)
+			return "", errors.New("the repository has an empty segment")
 		case seg == "." || seg == "..":
-			return "", fmt.Errorf("repository %q has a segment %q", p, seg)
+			return "", fmt.Errorf("the repository has a segment %q", seg)
 		}
 	}
 	return decoded, nil
 }
 
-// checkText refuses characters on which URL parsers disagree.
+// checkText refuses characters on which URL parsers disagree. Its error does not
+// repeat the text, which may hold a password.
 func checkText(s string) error {
 	for _, c := range []byte(s) {
 		if c <= ' ' || c == 0x7f || strings.IndexByte(`\?#"<>|`, c) >= 0 {
-			return fmt.Errorf("%q: character %q is not allowed", s, c)
+			return fmt.Errorf("the character %q is not allowed", c)
 		}
 	}
 	return nil

@@ -50,7 +50,7 @@ func ParsePattern(s string) (Pattern, error) {
 // could be read in two ways.
 func segments(whole, part string) ([]string, error) {
 	if err := checkText(part); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%q: %w", whole, err)
 	}
 	segs := strings.Split(part, "/")
 	for _, seg := range segs {

@@ -144,6 +144,9 @@ func inline(text string) bool {
 	if giturl.IsHTTP(text) {
 		return false
 	}
+	if strings.Contains(text, "\n") {
+		return true // of several documents, the first may be empty
+	}
 	var object map[string]any
 	return yaml.Unmarshal([]byte(text), &object) == nil && len(object) > 0
 }

@@ -35,6 +35,34 @@ func Root(dir string) (root, rel string, err error) {
 	}
 }
 
+// RootAsWritten is [Root] with the path as the caller wrote it: links above the
+// repository's root are followed, and those below it left in rel, where a
+// committer may have put them.
+func RootAsWritten(dir string) (root, rel string, err error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", "", err
+	}
+	for d := abs; ; d = filepath.Dir(d) {
+		if _, err := os.Lstat(filepath.Join(d, ".git")); err == nil {
+			return Below(abs, d)
+		}
+		if d == filepath.Dir(d) {
+			return Root(dir) // no repository holds the path; what it leads to may lie in one
+		}
+	}
+}
+
+// Below returns a directory's real path, and where the other, at or below it,
+// lies from there as written.
+func Below(abs, top string) (root, rel string, err error) {
+	if rel, err = filepath.Rel(top, abs); err != nil {
+		return "", "", err
+	}
+	root, err = Real(top)
+	return root, filepath.ToSlash(rel), err
+}
+
 // Real returns the directory's absolute path without links.
 func Real(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
@@ -190,7 +218,7 @@ func Head(dir string) (Checkout, error) {
 		}
 	}
 	if !gitobject.IsID(id) {
-		return Checkout{}, fmt.Errorf("HEAD is %q", id)
+		return Checkout{}, errors.New("HEAD names no commit") // what it holds instead may be anything
 	}
 	return Checkout{id, gitDir, filepath.Join(common, "objects")}, nil
 }
@@ -225,7 +253,7 @@ func absolute(dir, p string) string {
 
 func lookupRef(gitDir, common, ref string) (string, error) {
 	if !strings.HasPrefix(ref, "refs/") || !filepath.IsLocal(ref) {
-		return "", fmt.Errorf("HEAD names %q", ref)
+		return "", errors.New("HEAD names no ref")
 	}
 	for _, dir := range []string{gitDir, common} {
 		if id, err := readSmall(filepath.Join(dir, ref)); err == nil {
@@ -234,18 +262,22 @@ func lookupRef(gitDir, common, ref string) (string, error) {
 	}
 	packed, err := os.ReadFile(filepath.Join(common, "packed-refs"))
 	if err != nil {
-		return "", fmt.Errorf("no commit under %s", ref)
+		return "", errors.New("HEAD's ref has no commit")
 	}
 	for line := range strings.Lines(string(packed)) {
 		if id, name, ok := strings.Cut(strings.TrimSpace(line), " "); ok && name == ref {
 			return id, nil
 		}
 	}
-	return "", fmt.Errorf("no commit under %s", ref)
+	return "", errors.New("HEAD's ref has no commit")
 }
 
-// readSmall returns a small file's text without white space around it.
+// readSmall returns a small file's text without white space around it. Links
+// are not followed, nor pipes waited for.
 func readSmall(file string) (string, error) {
+	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
+		return "", errors.Join(err, fmt.Errorf("%s is no file", filepath.Base(file)))
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return "", err

@@ -31,8 +31,8 @@ type Mount struct {
 	Checked  map[string]bool   // paths that were checked, links included
 	Replaced map[string][]byte // contents that differ from the snapshot's: rewritten kustomizations
 
-	// Kustomizations are the directories whose kustomization was examined. In
-	// any other, a file of such a name is not served.
+	// Kustomizations are the files that were examined as such, links
+	// followed. Any other file of such a name is not served.
 	Kustomizations map[string]bool
 }
 
@@ -122,7 +122,7 @@ func (f *FS) ReadFile(p string) ([]byte, error) {
 	if !m.Checked[real] {
 		return nil, f.violate(path.Join("/", m.Name, real))
 	}
-	if slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(real)) && !m.Kustomizations[path.Dir(real)] {
+	if slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(real)) && !m.Kustomizations[real] {
 		return nil, f.violate(path.Join("/", m.Name, real))
 	}
 	if data, ok := m.Replaced[real]; ok {

@@ -22,7 +22,7 @@ func mounted(t *testing.T) *FS {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New([]Mount{{Name: "source-0", Tree: tree, Checked: map[string]bool{"dir/f": true, "good": true, "k": true, "kustomization.yaml": true, "dir/kustomization.yaml": true}, Kustomizations: map[string]bool{".": true}, Replaced: map[string][]byte{"k": []byte("new")}}})
+	return New([]Mount{{Name: "source-0", Tree: tree, Checked: map[string]bool{"dir/f": true, "good": true, "k": true, "kustomization.yaml": true, "dir/kustomization.yaml": true}, Kustomizations: map[string]bool{"kustomization.yaml": true}, Replaced: map[string][]byte{"k": []byte("new")}}})
 }
 
 func TestReads(t *testing.T) {
