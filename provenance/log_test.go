@@ -20,6 +20,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
 )
 
 // memoryStore is a Store.
@@ -226,5 +228,47 @@ func TestStatementBytes(t *testing.T) {
 	const want = `{"_type":"https://in-toto.io/Statement/v1","subject":[{"name":"m","digest":{"sha256":"00"}}],"predicateType":"https://slsa.dev/provenance/v1","predicate":{"buildDefinition":{"buildType":"https://trustomize.dev/kustomize-build/v1","externalParameters":{"source":"a/b<c>"},"internalParameters":{"policyDigest":""},"resolvedDependencies":null},"runDetails":{"builder":{"id":"https://trustomize.dev/trustomize"}}}}`
 	if string(got) != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestEntryOnlyProven holds what an entry says of itself against what its body
+// and its proof cover.
+func TestEntryOnlyProven(t *testing.T) {
+	entry := func(change func(*protorekor.TransparencyLogEntry)) *protorekor.TransparencyLogEntry {
+		e := &protorekor.TransparencyLogEntry{
+			LogIndex:          7,
+			KindVersion:       &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.2"},
+			InclusionProof:    &protorekor.InclusionProof{LogIndex: 7},
+			CanonicalizedBody: []byte(`{"apiVersion":"0.0.2","kind":"hashedrekord","spec":{}}`),
+		}
+		change(e)
+		return e
+	}
+	promise := &protorekor.InclusionPromise{SignedEntryTimestamp: []byte("x")}
+	none := func(*protorekor.TransparencyLogEntry) {}
+	for name, tc := range map[string]struct {
+		version int
+		change  func(*protorekor.TransparencyLogEntry)
+		ok      bool
+	}{
+		"version 2":       {2, none, true},
+		"another index":   {2, func(e *protorekor.TransparencyLogEntry) { e.LogIndex = 8 }, false},
+		"a time":          {2, func(e *protorekor.TransparencyLogEntry) { e.IntegratedTime = 1 }, false},
+		"a promise":       {2, func(e *protorekor.TransparencyLogEntry) { e.InclusionPromise = promise }, false},
+		"another kind":    {2, func(e *protorekor.TransparencyLogEntry) { e.KindVersion.Kind = "dsse" }, false},
+		"another version": {2, func(e *protorekor.TransparencyLogEntry) { e.KindVersion.Version = "0.0.1" }, false},
+		"no body":         {2, func(e *protorekor.TransparencyLogEntry) { e.CanonicalizedBody = nil }, false},
+		"version 1": {1, func(e *protorekor.TransparencyLogEntry) {
+			e.InclusionPromise = promise
+			e.IntegratedTime = 1
+			e.LogIndex = 9
+		}, true},
+		"version 1, unpromised":  {1, func(e *protorekor.TransparencyLogEntry) { e.IntegratedTime = 1 }, false},
+		"version 1, other  kind": {1, func(e *protorekor.TransparencyLogEntry) { e.InclusionPromise = promise; e.KindVersion.Kind = "intoto" }, false},
+	} {
+		err := (&Log{Version: tc.version}).onlyProven(entry(tc.change))
+		if (err == nil) != tc.ok {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
