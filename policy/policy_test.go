@@ -207,6 +207,22 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestDocs reads the policy that the documentation shows.
+func TestDocs(t *testing.T) {
+	data, err := os.ReadFile("../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(data), "```yaml\n")
+	doc, _, ok2 := strings.Cut(rest, "```")
+	if !ok || !ok2 {
+		t.Fatal("no example")
+	}
+	if _, err := parse("policy.yaml", []byte(doc), func(string) ([]byte, error) { return []byte(publicKey(t)), nil }); err != nil {
+		t.Error(err)
+	}
+}
+
 func FuzzPolicy(f *testing.F) {
 	f.Add(good)
 	f.Fuzz(func(t *testing.T, doc string) {
