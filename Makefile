@@ -24,6 +24,7 @@ lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'not gofmt-ed' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) -C test/suite vet ./...
+	$(GO) -C test/urls vet ./...
 	$(GO) -C test/lint build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck ./...
 
@@ -32,6 +33,7 @@ unit:
 
 # Peers and servers are built from their modules; the first time takes minutes.
 suite:
+	$(GO) -C test/urls test ./...
 	cd test/suite && TRUSTOMIZE_RACE=$(RACE) $(GO) test $(RACE) -count=1 -timeout 30m ./...
 
 FUZZTIME ?= 30s
@@ -39,7 +41,7 @@ fuzz:
 	@grep -rlE '^func Fuzz' --include=*_test.go . | while read -r file; do \
 		for f in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' $$file); do \
 			echo "$$f in $$(dirname $$file)"; \
-			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+			(cd $$(dirname $$file) && $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) .) || exit 1; \
 		done; done
 
 bench:
