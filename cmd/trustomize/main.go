@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -156,10 +157,15 @@ func (a *app) cacheDir() (string, error) {
 }
 
 // explain prints an error and returns the exit status that it deserves.
-// Refusals come one a line, each with its hints.
+// Refusals come one a line, each with its hints; with --format json, all as one
+// object.
 func (a *app) explain(err error) int {
 	var refused *trustomize.Refused
-	if !errors.As(err, &refused) {
+	isRefused := errors.As(err, &refused)
+	if a.format == "json" {
+		return a.explainJSON(err, refused)
+	}
+	if !isRefused {
 		for _, line := range splitLines(err.Error()) {
 			fmt.Fprintln(a.stderr, "trustomize: "+line)
 		}
@@ -177,4 +183,26 @@ func (a *app) explain(err error) int {
 		}
 	}
 	return exitRefused
+}
+
+// explainJSON prints {"refusals": [...], "failures": [...]} on one line.
+func (a *app) explainJSON(err error, refused *trustomize.Refused) int {
+	out := struct {
+		Refusals []*refusal.Refusal `json:"refusals"`
+		Failures []string           `json:"failures"`
+	}{[]*refusal.Refusal{}, []string{}}
+	status := exitFailed
+	failures := []error{err}
+	if refused != nil {
+		out.Refusals, failures, status = refusal.Sort(refused.Refusals), refused.Failures, exitRefused
+	}
+	for _, failure := range failures {
+		out.Failures = append(out.Failures, splitLines(failure.Error())...)
+	}
+	enc := json.NewEncoder(a.stderr)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(out); err != nil {
+		return exitFailed
+	}
+	return status
 }
