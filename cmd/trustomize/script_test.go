@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/signer"
 )
 
 func TestMain(m *testing.M) {
@@ -69,6 +71,7 @@ func runScripts(t *testing.T, dir string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"commit":  commit,
 			"sign":    signSource,
+			"rawsign": rawSign,
 			"refused": refused,
 			"fails":   fails,
 			"append":  appendTo,
@@ -156,6 +159,17 @@ func signSource(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(ts.Exec("trustomize", call...))
 		commit(ts, false, []string{repo})
 	}
+}
+
+// rawSign signs a file as it is with team's key, as a list that our own program
+// would not write.
+func rawSign(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := signer.OpenKey([]byte(ts.ReadFile("team.key")), nil)
+	ts.Check(err)
+	sig, err := key.Sign([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	encoded := base64.StdEncoding.EncodeToString(sig)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".sig"), []byte(encoded), 0o644))
 }
 
 // refused runs trustomize, which must refuse with the code: exit status 3,

@@ -39,6 +39,7 @@ func withPrograms(run func() int) (int, error) {
 	}
 	for _, program := range []struct{ dir, name, pkg string }{
 		{"../..", "trustomize", "./cmd/trustomize"},
+		{".", "rekorkey", "./rekorkey"},
 		{"../peers/kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"},
 		{"../peers/cosign", "cosign", "github.com/sigstore/cosign/v2/cmd/cosign"},
 		{"../peers/rekor", "rekor-server", "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix"},
