@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -236,7 +237,6 @@ func TestBuildStageIsAlone(t *testing.T) {
 
 func TestStatement(t *testing.T) {
 	f := newFixture(t)
-	f.write(t, "policy.yaml", strings.ReplaceAll(fixturePolicy, "DIR", f.dir))
 	var payloads [][]byte
 	for range 3 {
 		f.req.CacheDir = filepath.Join(t.TempDir(), "cache")
@@ -245,6 +245,15 @@ func TestStatement(t *testing.T) {
 			t.Fatal(err)
 		}
 		payloads = append(payloads, append(result.YAML, result.Record.Bundle...))
+		var bundle struct {
+			DsseEnvelope struct{ Payload []byte }
+		}
+		if err := json.Unmarshal(result.Record.Bundle, &bundle); err != nil {
+			t.Fatal(err)
+		}
+		if subject := sha256Of(result.YAML)["sha256"]; !bytes.Contains(bundle.DsseEnvelope.Payload, []byte(`"subject":[{"name":"manifest.yaml","digest":{"sha256":"`+subject+`"}}]`)) {
+			t.Errorf("the subject is not what was printed: %s", bundle.DsseEnvelope.Payload)
+		}
 		if result.Signed != 3 || result.Record.Index != -1 {
 			t.Errorf("%d signed, entry %d", result.Signed, result.Record.Index)
 		}
@@ -257,10 +266,10 @@ func TestStatement(t *testing.T) {
 // TestSecretsStayOutOfStatements holds that a Secret's values change neither
 // the subject's digest nor any byproduct's.
 func TestSecretsStayOutOfStatements(t *testing.T) {
-	digests := map[string]bool{}
+	digests, subjects := map[string]bool{}, map[string]bool{}
+	key := newFixture(t).key(t, "k")
 	for _, value := range []string{"one", "two"} {
 		f := newFixture(t)
-		f.write(t, "policy.yaml", strings.NewReplacer("DIR", f.dir, "signedBy: [team], bound: true", "signedBy: [team]").Replace(fixturePolicy))
 		f.write(t, "mirror/acme/app/kustomization.yaml", "resources: [secret.yaml, svc.yaml]\n")
 		f.write(t, "mirror/acme/app/secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: "+value+"}\n")
 		f.req.Dev, f.req.Target = true, filepath.Join(f.dir, "mirror/acme/app")
@@ -272,21 +281,22 @@ func TestSecretsStayOutOfStatements(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := sign(&signer.Signer{Key: f.key(t, "k")}, resources)
+		m, err := sign(&signer.Signer{Key: key}, resources)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(m.yaml), value) || strings.Contains(string(m.yaml), "password: "+value+"\n---") && m.signed != 1 {
-			t.Errorf("%d signed:\n%s", m.signed, m.yaml)
+		if !strings.Contains(string(m.yaml), value) || m.signed != 1 {
+			t.Errorf("%d signed, and the Service alone should be:\n%s", m.signed, m.yaml)
 		}
+		subjects[m.digest] = true
 		for _, r := range m.resources {
 			if strings.HasPrefix(r.Name, "v1/Secret/") {
 				digests[fmt.Sprint(r.Digest)] = true
 			}
 		}
 	}
-	if len(digests) != 1 {
-		t.Errorf("a Secret's value shows in %d digests", len(digests))
+	if len(digests) != 1 || len(subjects) != 1 {
+		t.Errorf("a Secret's value shows in %d digests of it and %d of the manifest", len(digests), len(subjects))
 	}
 }
 

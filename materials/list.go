@@ -24,7 +24,7 @@
 //
 // # What is checked
 //
-// A file is governed by the nearest list at or above it ([Governing]).
+// A file is governed by the nearest list at or above it ([Above]).
 // [List.Check] holds a whole directory against its list: every file of its
 // scope must be listed and unchanged, every listed file be there. Out of scope
 // are the list itself and its signatures in its own directory, submodules, and
@@ -228,15 +228,6 @@ func Above(dirs []string, p string) []string {
 			return above
 		}
 	}
-}
-
-// Governing returns the directory of the nearest list at or above the path.
-func Governing(dirs []string, p string) (string, bool) {
-	above := Above(dirs, p)
-	if len(above) == 0 {
-		return "", false
-	}
-	return above[0], true
 }
 
 // Rel returns the path relative to a directory at or above it.

@@ -202,22 +202,21 @@ func expandSums(f txtar.File, digests map[string]string) string {
 	return b.String()
 }
 
-func TestGoverning(t *testing.T) {
+func TestAbove(t *testing.T) {
 	dirs := []string{".", "a", "a/b/c"}
 	for p, want := range map[string]string{
-		"x": ".", "a/x": "a", "a/b/x": "a", "a/b/c/x": "a/b/c", "ab/x": ".", "a": ".",
+		"x": ".", "a/x": "a .", "a/b/x": "a .", "a/b/c/x": "a/b/c a .", "ab/x": ".", "a": ".",
 	} {
-		if got, _ := Governing(dirs, p); got != want {
+		if got := strings.Join(Above(dirs, p), " "); got != want {
 			t.Errorf("%s: %s, want %s", p, got, want)
 		}
 	}
-	if _, ok := Governing([]string{"a"}, "b/x"); ok {
-		t.Error("a list governs what lies beside it")
+	if got := Above([]string{"a"}, "b/x"); len(got) > 0 {
+		t.Errorf("a list governs what lies beside it: %v", got)
 	}
 }
 
-// TestDigest pins the canonical digest: the second value was computed with
-// printf and sha256sum from the format as it is documented.
+// TestDigest holds the canonical digest against the format as it is documented.
 func TestDigest(t *testing.T) {
 	tr := tree(t, file("b", "b\n"), Entry{Path: "a/x", Mode: ModeExecutable, Data: []byte("#!/bin/sh\n")}, link("c", "b"),
 		Entry{Path: "sub", Mode: ModeSubmodule, Commit: "1111111111111111111111111111111111111111"})

@@ -31,7 +31,6 @@ type Node struct {
 	depth     int      // remote references on the way here
 	via       []string // display names of the kustomizations that lead here
 	reached   bool
-	schema    bool
 	buildMeta []string
 }
 
@@ -208,7 +207,7 @@ func (g *Graph) checkDepth(root *Node, limit int) {
 			seen[e.To] = true
 			queue = append(queue, e.To)
 			if e.To.depth > limit && n.depth <= limit {
-				one := e.To.refusal(refusal.Limit, "", fmt.Sprintf("lies more than %d references deep", limit))
+				one := e.To.Source.refusal(refusal.Limit, "", fmt.Sprintf("lies more than %d references deep", limit))
 				one.Via, one.Hints = n.chain(), []string{"the policy's spec.limits.depth sets this limit"}
 				g.Refusals = append(g.Refusals, one)
 			}
@@ -222,7 +221,7 @@ func (g *Graph) checkDepth(root *Node, limit int) {
 func (g *Graph) checkBuildMetadata(remote bool) {
 	for _, option := range g.Root.buildMeta {
 		if remote || option == types.ManagedByLabelOption {
-			g.Refusals = append(g.Refusals, g.Root.refusal(refusal.Unsupported, g.Root.File,
+			g.Refusals = append(g.Refusals, g.Root.Source.refusal(refusal.Unsupported, g.Root.File,
 				fmt.Sprintf("field buildMetadata asks for %s, which is not supported yet for this kustomization", option)))
 		}
 	}

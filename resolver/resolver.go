@@ -139,7 +139,7 @@ func (r *run) fail(at place, err error) { r.find(finding{place: at, failure: err
 
 // enter returns the node of a directory, with links on the way to it followed
 // and vouched for, and visits it the first time.
-func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal, error) {
+func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal) {
 	real, links, err := s.Tree.Resolve(dir)
 	var refusals []*refusal.Refusal
 	for _, link := range links {
@@ -148,9 +148,9 @@ func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal, error) {
 	var linkError *materials.LinkError
 	switch {
 	case len(refusals) > 0:
-		return nil, refusals, nil
+		return nil, refusals
 	case errors.As(err, &linkError) && !s.hasSubmodule(dir):
-		return nil, []*refusal.Refusal{s.refusal(refusal.Link, dir, linkError.Error())}, nil
+		return nil, []*refusal.Refusal{s.refusal(refusal.Link, dir, linkError.Error())}
 	case err != nil:
 		real = path.Clean(dir) // the visit tells what is wrong with it
 	}
@@ -164,7 +164,7 @@ func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal, error) {
 	if !known {
 		r.wait.Go(func() { r.visit(n) })
 	}
-	return n, nil, nil
+	return n, nil
 }
 
 // follow fetches what a reference names and visits it.
@@ -175,11 +175,8 @@ func (r *run) follow(from *Node, e *Edge, u *giturl.URL) {
 			r.report(from.named(), u.Identity, u.Ref, err)
 			return
 		}
-		n, refusals, err := r.enter(s, orDot(u.Path))
+		n, refusals := r.enter(s, orDot(u.Path))
 		r.refuse(from.named(), refusals...)
-		if err != nil {
-			r.fail(from.named(), err)
-		}
 		r.mu.Lock()
 		e.To, e.origin = n, origin
 		r.mu.Unlock()

@@ -76,11 +76,8 @@ func (r *run) root(root Root) *Node {
 }
 
 func (r *run) enterRoot(s *Source, dir string) *Node {
-	n, refusals, err := r.enter(s, dir)
+	n, refusals := r.enter(s, dir)
 	r.refuse(place{}, refusals...)
-	if err != nil {
-		r.fail(place{}, err)
-	}
 	return n
 }
 

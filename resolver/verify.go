@@ -121,7 +121,7 @@ func (v *verification) judge(p string) []*refusal.Refusal {
 	rule, ok := v.policy.Rule(v.source.Identity, p)
 	if !ok {
 		one := v.refusal(refusal.NoRule, p, "no rule of the policy matches this file")
-		one.Hints = []string{"a rule with //path covers that path alone; add one for this file's directory"}
+		one.Hints = []string{"the rules that name this source are for other //paths; add one for this file's directory"}
 		return []*refusal.Refusal{one}
 	}
 	var refusals []*refusal.Refusal

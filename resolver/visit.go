@@ -26,20 +26,16 @@ func (r *run) visit(n *Node) {
 		r.fail(n.own(), fmt.Errorf("%s: %w", n.Name(), err))
 		return
 	}
-	n.rewrite, n.buildMeta, n.schema = k.Rewrite, k.BuildMetadata(), k.LoadsSchema()
+	n.rewrite, n.buildMeta = k.Rewrite, k.BuildMetadata()
 	for _, u := range k.Unsupported() {
-		r.refuse(n.own(), n.refusal(refusal.Unsupported, n.File, "field "+u.Field+" is not supported: "+u.Reason))
+		r.refuse(n.own(), n.Source.refusal(refusal.Unsupported, n.File, "field "+u.Field+" is not supported: "+u.Reason))
 	}
-	if !n.Source.Root && n.schema {
-		r.refuse(n.own(), n.refusal(refusal.Unsupported, n.File, "field openapi of another source than the root is not supported: it changes how everything that loads it merges"))
+	if !n.Source.Root && k.LoadsSchema() {
+		r.refuse(n.own(), n.Source.refusal(refusal.Unsupported, n.File, "field openapi of another source than the root is not supported: it changes how everything that loads it merges"))
 	}
 	for _, ref := range k.References() {
 		r.reference(n, ref)
 	}
-}
-
-func (n *Node) refusal(code refusal.Code, file, reason string) *refusal.Refusal {
-	return &refusal.Refusal{Code: code, Source: string(n.Source.Identity), Commit: n.Source.Commit, File: file, Reason: reason}
 }
 
 // kustomization finds the one file among the names that kustomize probes for.
@@ -107,7 +103,7 @@ func (r *run) reach(n *Node, p string) (string, []*refusal.Refusal) {
 	var linkError *materials.LinkError
 	switch {
 	case errors.As(err, &linkError):
-		return "", append(refusals, n.refusal(refusal.Link, p, linkError.Error()))
+		return "", append(refusals, n.Source.refusal(refusal.Link, p, linkError.Error()))
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", refusals
 	case err != nil:
@@ -123,7 +119,7 @@ func (r *run) reach(n *Node, p string) (string, []*refusal.Refusal) {
 func (r *run) reference(n *Node, ref kustfile.Reference) {
 	if ref.Kind == kustfile.Data {
 		if giturl.IsHTTP(ref.Text) {
-			r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: files over http are not supported", ref.Field, giturl.Redact(ref.Text))))
+			r.refuse(n.named(), n.Source.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: files over http are not supported", ref.Field, giturl.Redact(ref.Text))))
 			return
 		}
 		r.local(n, ref)
@@ -133,21 +129,21 @@ func (r *run) reference(n *Node, ref kustfile.Reference) {
 	if ref.Kind == kustfile.Resource && !giturl.IsHTTP(ref.Text) && r.isFile(n, ref.Text) {
 		if !errors.Is(err, giturl.ErrLocal) {
 			// If kustomize cannot use the file, it goes on to the URL.
-			r.refuse(n.named(), n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, which is a file and could be a URL as well; write ./%[2]s", ref.Field, giturl.Redact(ref.Text))))
+			r.refuse(n.named(), n.Source.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, which is a file and could be a URL as well; write ./%[2]s", ref.Field, giturl.Redact(ref.Text))))
 			return
 		}
 		r.local(n, ref)
 		return
 	}
 	if giturl.LooksLikeFile(ref.Text) {
-		r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: single files over http are not supported", ref.Field, giturl.Redact(ref.Text))))
+		r.refuse(n.named(), n.Source.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: single files over http are not supported", ref.Field, giturl.Redact(ref.Text))))
 		return
 	}
 	switch {
 	case errors.Is(err, giturl.ErrLocal):
 		r.local(n, ref)
 	case err != nil:
-		r.refuse(n.named(), n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s: %v", ref.Field, err)))
+		r.refuse(n.named(), n.Source.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s: %v", ref.Field, err)))
 	default:
 		r.remote(n, ref, u)
 	}
@@ -175,7 +171,7 @@ func (r *run) isFile(n *Node, text string) bool {
 func (r *run) local(n *Node, ref kustfile.Reference) {
 	p, inside := kustfile.Join(n.Dir, ref.Text)
 	if !inside {
-		one := n.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, outside of its source", ref.Field, giturl.Redact(ref.Text)))
+		one := n.Source.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, outside of its source", ref.Field, giturl.Redact(ref.Text)))
 		if n.Source.Root && n.Source.Identity.IsFile() {
 			one.Hints = []string{"a local source is the repository that holds DIR, else DIR alone; give its root with --source ID//PATH"}
 		}
@@ -196,17 +192,14 @@ func (r *run) local(n *Node, ref kustfile.Reference) {
 		r.fail(n.named(), fmt.Errorf("field %s names %q: there is no such file or directory", ref.Field, giturl.Redact(ref.Text)))
 	case !n.Source.Tree.IsDir(real) && (isKustomization(p) || isKustomization(real)):
 		// What a build reads of it may have references rewritten.
-		r.refuse(n.named(), n.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: a kustomization cannot be loaded as data", ref.Field, giturl.Redact(ref.Text))))
+		r.refuse(n.named(), n.Source.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: a kustomization cannot be loaded as data", ref.Field, giturl.Redact(ref.Text))))
 	case !n.Source.Tree.IsDir(real):
 		n.Source.addData(real)
 	case ref.Kind == kustfile.Data:
 		r.fail(n.named(), fmt.Errorf("field %s names %q: this is a directory, where a file is wanted", ref.Field, giturl.Redact(ref.Text)))
 	default:
-		to, refusals, err := r.enter(n.Source, real)
+		to, refusals := r.enter(n.Source, real)
 		r.refuse(n.named(), refusals...)
-		if err != nil {
-			r.fail(n.named(), err)
-		}
 		n.Edges = append(n.Edges, &Edge{Field: ref.Field, Text: giturl.Redact(ref.Text), To: to})
 	}
 }
@@ -219,7 +212,7 @@ func (n *Node) inSubmodule(p string) *refusal.Refusal {
 	if !ok {
 		return nil
 	}
-	one := n.refusal(refusal.Unsupported, p, fmt.Sprintf("lies in submodule %s, and submodules are not supported yet", e.Path))
+	one := n.Source.refusal(refusal.Unsupported, p, fmt.Sprintf("lies in submodule %s, and submodules are not supported yet", e.Path))
 	one.Got = "submodule at commit " + e.Commit
 	return one
 }
