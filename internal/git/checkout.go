@@ -36,7 +36,7 @@ func (g *Git) Tracked(ctx context.Context, c Checkout, dir string) (map[string]b
 			args = append(args, "--exclude-from="+file)
 		}
 	}
-	cmd := g.command(ctx, dir, dir, args...)
+	cmd := g.command(ctx, dir, dir, Access{}, args...)
 	cmd.Env = append(cmd.Env, "GIT_DIR="+private, "GIT_WORK_TREE="+c.Top, "GIT_INDEX_FILE="+filepath.Join(c.GitDir, "index"),
 		"GIT_OBJECT_DIRECTORY="+c.Objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES=", "GIT_ALLOW_PROTOCOL=")
 	var stdout, stderr bounded

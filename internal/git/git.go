@@ -1,4 +1,5 @@
-// Package git runs the system's git to list refs and fetch commits.
+// Package git runs the system's git to list refs and to fetch commits and
+// histories.
 //
 // git serves as a transport alone: objects come out of a bare repository that
 // is made for one fetch and thrown away, and are hashed again by gitobject.
@@ -14,11 +15,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,6 +34,15 @@ type Git struct {
 	Program string   // absolute path
 	Temp    string   // directory for repositories that live as long as a fetch
 	Env     []string // what the operator passes on: proxies, certificates, the SSH agent
+
+	// Access, when set, says what lets git in at a location.
+	Access func(location string) (Access, error)
+
+	// MaxBytes bounds what one fetch may write to disk; 0 is no bound.
+	MaxBytes int64
+
+	// NoRedirects has git follow no redirect, not even the first one.
+	NoRedirects bool
 }
 
 // ErrNoRef says that the repository has no such ref or commit.
@@ -89,10 +101,14 @@ var settings = []string{
 // killDelay is how long a child may take to end after it was told to.
 const killDelay = 2 * time.Second
 
-func (g *Git) command(ctx context.Context, dir, location string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, g.Program, append(append([]string(nil), settings...), args...)...)
+func (g *Git) command(ctx context.Context, dir, location string, access Access, args ...string) *exec.Cmd {
+	before := append(slices.Clone(settings), access.settings(location)...)
+	if g.NoRedirects {
+		before = append(before, "-c", "http.followRedirects=false")
+	}
+	cmd := exec.CommandContext(ctx, g.Program, append(before, args...)...)
 	cmd.Dir = dir
-	cmd.Env = g.environment(dir, location)
+	cmd.Env = append(g.environment(dir, location), access.environment(location)...)
 	// git starts helpers of its own; all of them end together.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -133,7 +149,11 @@ func lastLines(stderr string) string {
 }
 
 func (g *Git) run(ctx context.Context, dir, location string, args ...string) (string, error) {
-	cmd := g.command(ctx, dir, location, args...)
+	access, err := g.access(location)
+	if err != nil {
+		return "", err
+	}
+	cmd := g.command(ctx, dir, location, access, args...)
 	var stdout, stderr bounded
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -175,25 +195,78 @@ func (g *Git) initRepository(ctx context.Context, idLength int) (string, error) 
 	return dir, nil
 }
 
-func (g *Git) fetchAll(ctx context.Context, dir, location string, options ...string) error {
-	args := append([]string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head"}, options...)
-	args = append(args, "--end-of-options", location, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-	_, err := g.run(ctx, dir, location, args...)
+// fetch fetches into a bare repository, within the bound on its size.
+func (g *Git) fetch(ctx context.Context, dir, location string, progress func(int64), args ...string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	stop := make(chan struct{})
+	defer close(stop)
+	watch.Go(func() { g.watch(dir, stop, cancel, progress) })
+	all := append([]string{"fetch", "--quiet", "--no-tags", "--no-write-fetch-head"}, args...)
+	_, err := g.run(ctx, dir, location, all...)
 	return err
 }
 
+// watchEvery is how often a fetch's size is looked at.
+const watchEvery = 100 * time.Millisecond
+
+// watch tells of a repository's growing size, and ends the fetch when it is
+// too large: git itself knows no bound.
+func (g *Git) watch(dir string, stop <-chan struct{}, cancel context.CancelCauseFunc, progress func(int64)) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		size := sizeOf(filepath.Join(dir, "objects"))
+		if progress != nil {
+			progress(size)
+		}
+		if g.MaxBytes > 0 && size > g.MaxBytes {
+			cancel(&gitobject.LimitError{What: "bytes to fetch", Limit: g.MaxBytes})
+			return
+		}
+	}
+}
+
+// sizeOf adds up a directory's files. What vanishes meanwhile does not count.
+func sizeOf(dir string) int64 {
+	var n int64
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
+}
+
+func (g *Git) fetchAll(ctx context.Context, dir, location string, progress func(int64), options ...string) error {
+	args := append(slices.Clone(options), "--end-of-options", location, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+	return g.fetch(ctx, dir, location, progress, args...)
+}
+
 // Fetch fetches one commit without its history and hands its objects to use.
-// The repository that they come from is gone when Fetch returns.
-func (g *Git) Fetch(ctx context.Context, location, commit string, use func(gitobject.Store) error) error {
+// The repository that they come from is gone when Fetch returns. progress, if
+// there is one, is told how many bytes have come.
+func (g *Git) Fetch(ctx context.Context, location, commit string, progress func(int64), use func(gitobject.Store) error) error {
 	dir, err := g.initRepository(ctx, len(commit))
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	_, err = g.run(ctx, dir, location, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--end-of-options", location, commit)
+	err = g.fetch(ctx, dir, location, progress, "--depth=1", "--end-of-options", location, commit)
 	if refusesSingle(err) {
 		// An old server: take everything, and look for the commit there.
-		err = g.fetchAll(ctx, dir, location)
+		err = g.fetchAll(ctx, dir, location, progress)
 	}
 	if err != nil {
 		return err
@@ -230,7 +303,7 @@ func (g *Git) Objects(ctx context.Context, objects string, idLength int, use fun
 func (g *Git) objects(ctx context.Context, dir, objects string, use func(gitobject.Store) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := g.command(ctx, dir, dir, "cat-file", "--batch")
+	cmd := g.command(ctx, dir, dir, Access{}, "cat-file", "--batch")
 	cmd.Env = append(cmd.Env, "GIT_DIR="+dir, "GIT_OBJECT_DIRECTORY="+objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES=")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -91,7 +91,7 @@ func TestFetch(t *testing.T) {
 	g, dir, run := repository(t)
 	read := func(commit string) (string, error) {
 		var data string
-		err := g.Fetch(context.Background(), dir, commit, func(s gitobject.Store) error {
+		err := g.Fetch(context.Background(), dir, commit, nil, func(s gitobject.Store) error {
 			tree, err := gitobject.ReadTree(s, commit, gitobject.Limits{Files: 10, Bytes: 1000})
 			if err == nil {
 				e, _ := tree.Lookup("f")

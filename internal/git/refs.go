@@ -73,7 +73,7 @@ func (g *Git) expand(ctx context.Context, location, short string) (Ref, error) {
 		return Ref{}, err
 	}
 	defer os.RemoveAll(dir)
-	if err := g.fetchAll(ctx, dir, location, "--filter=tree:0"); err != nil {
+	if err := g.fetchAll(ctx, dir, location, nil, "--filter=tree:0"); err != nil {
 		return Ref{}, err
 	}
 	out, err := g.run(ctx, dir, location, "rev-parse", "--verify", "--quiet", "--end-of-options", short+"^{commit}")

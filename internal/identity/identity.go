@@ -6,6 +6,7 @@
 //	host[:port]/repository     https and ssh alike
 //	http:host[:port]/repository  plain http, never equal to the above
 //	file:/path                 a local directory, or a file:// URL
+//	oci:host[:port]/repository   an artifact of a registry, never equal to a git repository
 //
 // The host is in lower case; scheme, user, default port and one final ".git"
 // are gone; percent-encoding is decoded. The rest is bytes: no case folding, no
@@ -17,6 +18,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -29,10 +31,11 @@ type Identity string
 const (
 	httpPrefix = "http:"
 	filePrefix = "file:"
+	ociPrefix  = "oci:"
 )
 
 // New returns the identity of a repository on a host. scheme is "https",
-// "ssh" or "http"; host may carry a port; repository is the URL's path, still
+// "ssh", "http" or "oci"; host may carry a port; repository is the URL's path, still
 // percent-encoded.
 func New(scheme, host, repository string) (Identity, error) {
 	prefix, port, err := schemeOf(scheme)
@@ -58,6 +61,8 @@ func schemeOf(scheme string) (prefix, defaultPort string, err error) {
 		return "", "22", nil
 	case "http":
 		return httpPrefix, "80", nil
+	case "oci":
+		return ociPrefix, "443", nil
 	}
 	return "", "", fmt.Errorf("scheme %q names no source", scheme)
 }
@@ -92,7 +97,7 @@ func Parse(s string) (Identity, error) {
 	}
 	// A literal percent sign would be decoded once more.
 	repository = strings.ReplaceAll(repository, "%", "%25")
-	id, err := New(map[string]string{"": "https", httpPrefix: "http"}[scheme], host, repository)
+	id, err := New(map[string]string{"": "https", httpPrefix: "http", ociPrefix: "oci"}[scheme], host, repository)
 	return canonical(s, id, err)
 }
 
@@ -107,7 +112,7 @@ func canonical(s string, id Identity, err error) (Identity, error) {
 }
 
 func split(s string) (scheme, rest string) {
-	for _, prefix := range []string{httpPrefix, filePrefix} {
+	for _, prefix := range []string{httpPrefix, filePrefix, ociPrefix} {
 		if rest, ok := strings.CutPrefix(s, prefix); ok {
 			return prefix, rest
 		}
@@ -121,20 +126,18 @@ func (id Identity) IsFile() bool { return strings.HasPrefix(string(id), filePref
 // IsHTTP reports whether the identity is that of a plain http source.
 func (id Identity) IsHTTP() bool { return strings.HasPrefix(string(id), httpPrefix) }
 
-// URI returns the identity as a URI, which statements want: git+https for what
-// https and ssh share.
+// IsOCI reports whether the identity is that of an artifact of a registry.
+func (id Identity) IsOCI() bool { return strings.HasPrefix(string(id), ociPrefix) }
+
+// URI returns the identity as a URI: https for what https and ssh share.
 func (id Identity) URI() string {
 	scheme, rest := split(string(id))
-	switch scheme {
-	case filePrefix:
+	if scheme == filePrefix {
 		return (&url.URL{Scheme: "file", Path: rest}).String()
-	case httpPrefix:
-		scheme = "git+http"
-	default:
-		scheme = "git+https"
 	}
 	host, repository, _ := strings.Cut(rest, "/")
-	return (&url.URL{Scheme: scheme, Host: host, Path: "/" + repository}).String()
+	name := map[string]string{"": "https", httpPrefix: "http", ociPrefix: "oci"}[scheme]
+	return (&url.URL{Scheme: name, Host: host, Path: "/" + repository}).String()
 }
 
 // At returns the identity with a path below the source's root, in the
@@ -166,7 +169,7 @@ func cleanHost(host, defaultPort string) (string, error) {
 	if name == "" || strings.HasPrefix(name, "-") || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
 		return "", errors.New("the host is not a host name")
 	}
-	if strings.EqualFold(name+":", httpPrefix) || strings.EqualFold(name+":", filePrefix) {
+	if slices.ContainsFunc([]string{httpPrefix, filePrefix, ociPrefix}, func(prefix string) bool { return strings.EqualFold(name+":", prefix) }) {
 		return "", errors.New("the host would read as a scheme")
 	}
 	for _, c := range []byte(name) {

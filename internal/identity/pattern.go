@@ -12,7 +12,7 @@ import (
 // everything below it; a pattern without a path matches every path.
 //
 // A pattern matches only sources of its own scheme: none that lacks a prefix
-// "http:" or "file:" matches a source that has it.
+// "http:", "file:" or "oci:" matches a source that has it.
 type Pattern struct {
 	text    string
 	scheme  string

@@ -4,19 +4,15 @@
 // It reads a kustomization with kustomize's own types and decoder. Every field
 // through which a kustomization reaches outside itself is either returned by
 // [File.References] or named by [File.Unsupported]; a test holds the two
-// against the fields that kustomize's types have.
+// against the fields that kustomize's types have. The configurations of plugins
+// that a kustomization holds or names are read by [Configs].
 package kustfile
 
 //lint:file-ignore SA1019 kustomize loads what its deprecated fields name as well
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
-	"reflect"
-	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
@@ -41,6 +37,8 @@ const (
 	Base
 	// Data is a file.
 	Data
+	// Config is what a Resource can be, and holds configurations of plugins.
+	Config
 )
 
 // Reference is one place where a kustomization names something else.
@@ -73,69 +71,93 @@ func Parse(content []byte) (*File, error) {
 // References returns all references, in the order in which kustomize follows
 // them.
 func (f *File) References() []Reference {
-	k := &f.kust
 	var refs []Reference
-	add := func(kind Kind, text, field string, args ...any) {
-		if text != "" {
-			refs = append(refs, Reference{fmt.Sprintf(field, args...), text, kind})
-		}
-	}
-	for i, r := range k.Resources {
-		add(Resource, r, "resources[%d]", i)
-	}
-	for i, r := range k.Bases {
-		add(Resource, r, "bases[%d]", i)
-	}
-	for i, r := range k.Components {
-		add(Base, r, "components[%d]", i)
-	}
-	for i, r := range k.Configurations {
-		add(Data, r, "configurations[%d]", i)
-	}
-	for i, r := range k.Crds {
-		add(Data, r, "crds[%d]", i)
-	}
-	add(Data, k.OpenAPI["path"], "openapi.path")
-	for i, g := range k.ConfigMapGenerator {
-		addPairs(add, g.KvPairSources, "configMapGenerator[%d]", i)
-	}
-	for i, g := range k.SecretGenerator {
-		addPairs(add, g.KvPairSources, "secretGenerator[%d]", i)
-	}
-	for i, p := range k.Patches {
-		add(Data, p.Path, "patches[%d].path", i)
-	}
-	for i, p := range k.PatchesJson6902 {
-		add(Data, p.Path, "patchesJson6902[%d].path", i)
-	}
-	for i, p := range k.PatchesStrategicMerge {
-		if !inline(string(p)) {
-			add(Data, string(p), "patchesStrategicMerge[%d]", i)
-		}
-	}
-	for i, r := range k.Replacements {
-		add(Data, r.Path, "replacements[%d].path", i)
-	}
+	each(&f.kust, func(p place) {
+		refs = append(refs, Reference{p.field, p.text, p.kind})
+	})
 	return refs
 }
 
-func addPairs(add func(Kind, string, string, ...any), g types.KvPairSources, field string, i int) {
-	for j, source := range g.FileSources {
-		add(Data, filePath(source), field+".files[%d]", i, j)
-	}
-	for j, source := range g.EnvSources {
-		add(Data, source, field+".envs[%d]", i, j)
-	}
-	add(Data, g.EnvSource, field+".env", i)
+// place is where a kustomization names something, and how to name another
+// there.
+type place struct {
+	kind  Kind
+	field string
+	text  string
+	set   func(string)
 }
 
-// filePath returns the path of a generator's [KEY=]PATH. What has more than
-// one "=" kustomize refuses itself.
-func filePath(source string) string {
-	if _, p, ok := strings.Cut(source, "="); ok {
-		return p
+// each visits every place of a kustomization that names something.
+func each(k *types.Kustomization, visit func(place)) {
+	w := walker{visit}
+	w.list(Resource, "resources", k.Resources)
+	w.list(Resource, "bases", k.Bases)
+	w.list(Base, "components", k.Components)
+	w.list(Data, "configurations", k.Configurations)
+	w.list(Data, "crds", k.Crds)
+	w.add(Data, "openapi.path", k.OpenAPI["path"], func(s string) { k.OpenAPI["path"] = s })
+	for i := range k.ConfigMapGenerator {
+		w.pairs(fmt.Sprintf("configMapGenerator[%d].", i), &k.ConfigMapGenerator[i].KvPairSources)
 	}
-	return source
+	for i := range k.SecretGenerator {
+		w.pairs(fmt.Sprintf("secretGenerator[%d].", i), &k.SecretGenerator[i].KvPairSources)
+	}
+	w.list(Config, "generators", k.Generators)
+	for i := range k.Patches {
+		w.text(Data, fmt.Sprintf("patches[%d].path", i), &k.Patches[i].Path)
+	}
+	for i := range k.PatchesJson6902 {
+		w.text(Data, fmt.Sprintf("patchesJson6902[%d].path", i), &k.PatchesJson6902[i].Path)
+	}
+	for i := range k.PatchesStrategicMerge {
+		if text := (*string)(&k.PatchesStrategicMerge[i]); !inline(*text) {
+			w.text(Data, fmt.Sprintf("patchesStrategicMerge[%d]", i), text)
+		}
+	}
+	for i := range k.Replacements {
+		w.text(Data, fmt.Sprintf("replacements[%d].path", i), &k.Replacements[i].Path)
+	}
+	w.list(Config, "transformers", k.Transformers)
+	w.list(Config, "validators", k.Validators)
+}
+
+// walker turns fields into places.
+type walker struct{ visit func(place) }
+
+func (w walker) add(kind Kind, field, text string, set func(string)) {
+	if text == "" || kind == Config && isInlineConfig(text) {
+		return
+	}
+	w.visit(place{kind, field, text, set})
+}
+
+func (w walker) text(kind Kind, field string, text *string) {
+	w.add(kind, field, *text, func(s string) { *text = s })
+}
+
+func (w walker) list(kind Kind, field string, list []string) {
+	for i := range list {
+		w.text(kind, fmt.Sprintf("%s[%d]", field, i), &list[i])
+	}
+}
+
+// pairs visits the files of a generator's pairs. Those in files may have a key
+// before them, as in KEY=PATH; what has more than one "=" kustomize refuses
+// itself.
+func (w walker) pairs(at string, g *types.KvPairSources) {
+	for i := range g.FileSources {
+		source := &g.FileSources[i]
+		key, file, hasKey := strings.Cut(*source, "=")
+		if !hasKey {
+			w.text(Data, fmt.Sprintf("%sfiles[%d]", at, i), source)
+			continue
+		}
+		w.add(Data, fmt.Sprintf("%sfiles[%d]", at, i), file, func(s string) { *source = key + "=" + s })
+	}
+	for i := range g.EnvSources {
+		w.text(Data, fmt.Sprintf("%senvs[%d]", at, i), &g.EnvSources[i])
+	}
+	w.text(Data, at+"env", &g.EnvSource)
 }
 
 // inline reports whether an entry of patchesStrategicMerge is a patch rather
@@ -161,11 +183,6 @@ func (f *File) Unsupported() []Unsupported {
 			found = append(found, Unsupported{field, reason})
 		}
 	}
-	const plugins = "what a plugin's configuration loads or starts cannot be verified yet"
-	const charts = "charts are pulled and rendered by another program, which nothing here can verify"
-	add(len(k.Generators) > 0, "generators", plugins)
-	add(len(k.Transformers) > 0, "transformers", plugins)
-	add(len(k.Validators) > 0, "validators", plugins)
 	add(len(k.HelmCharts) > 0, "helmCharts", charts)
 	add(k.HelmGlobals != nil, "helmGlobals", charts)
 	add(len(k.HelmChartInflationGenerator) > 0, "helmChartInflationGenerator", charts)
@@ -179,92 +196,6 @@ func (f *File) BuildMetadata() []string { return f.kust.BuildMetadata }
 // LoadsSchema reports whether the kustomization changes the OpenAPI schema,
 // which acts on everything that is built with it.
 func (f *File) LoadsSchema() bool { return len(f.kust.OpenAPI) > 0 }
-
-// Rewrite returns the kustomization with the references in resources, bases
-// and components replaced whose fields are keys of to. Without any, it is the
-// content as it was read.
-//
-// The result is JSON, which kustomize reads as well. It is decoded again and
-// compared: but for the replaced references it means what the original means.
-//
-// A reference that kustomize could take for remote and that was not replaced is
-// an error.
-func (f *File) Rewrite(to map[string]string) ([]byte, error) {
-	for _, ref := range f.References() {
-		if _, replaced := to[ref.Field]; !replaced && remote(ref) {
-			return nil, fmt.Errorf("field %s is left with a remote reference", ref.Field)
-		}
-	}
-	if len(to) == 0 {
-		return f.content, nil
-	}
-	want := f.kust
-	want.Resources = replace("resources", want.Resources, to)
-	want.Bases = replace("bases", want.Bases, to)
-	want.Components = replace("components", want.Components, to)
-
-	asJSON, err := yaml.YAMLToJSON(f.content)
-	if err != nil {
-		return nil, err
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(asJSON, &fields); err != nil {
-		return nil, err
-	}
-	for field, list := range map[string][]string{"resources": want.Resources, "bases": want.Bases, "components": want.Components} {
-		if err := set(fields, field, list); err != nil {
-			return nil, err
-		}
-	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(fields); err != nil {
-		return nil, err
-	}
-	got, err := Parse(out.Bytes())
-	if err != nil {
-		return nil, fmt.Errorf("rewriting references: %w", err)
-	}
-	if !reflect.DeepEqual(got.kust, want) {
-		return nil, fmt.Errorf("rewriting references would change what the kustomization means")
-	}
-	return out.Bytes(), nil
-}
-
-// remote reports whether kustomize could go to a network for a reference.
-func remote(ref Reference) bool {
-	if giturl.IsHTTP(ref.Text) {
-		return true
-	}
-	_, err := giturl.Parse(ref.Text)
-	return ref.Kind != Data && !errors.Is(err, giturl.ErrLocal)
-}
-
-// set replaces a list under whatever spelling it has; decoding ignores case.
-func set(fields map[string]json.RawMessage, field string, list []string) error {
-	if list == nil {
-		return nil
-	}
-	for name := range fields {
-		if strings.EqualFold(name, field) {
-			delete(fields, name)
-		}
-	}
-	raw, err := json.Marshal(list)
-	fields[field] = raw
-	return err
-}
-
-func replace(field string, list []string, to map[string]string) []string {
-	list = slices.Clone(list)
-	for i := range list {
-		if text, ok := to[fmt.Sprintf("%s[%d]", field, i)]; ok {
-			list[i] = text
-		}
-	}
-	return list
-}
 
 // Join returns the path that a reference names, seen from the kustomization's
 // directory, and whether it stays below the root.

@@ -27,7 +27,7 @@ patches: [{path: p.yaml}, {patch: "inline"}]
 patchesJson6902: [{path: j.yaml, target: {kind: X, name: z}}]
 patchesStrategicMerge: [s.yaml, "kind: X\nmetadata: {name: z}\n"]
 replacements: [{path: repl.yaml}, {source: {kind: X}}]
-generators: [g.yaml]
+generators: [g.yaml, "{apiVersion: builtin, kind: ConfigMapGenerator, metadata: {name: n}, files: [x]}"]
 transformers: [t.yaml]
 validators: [v.yaml]
 helmCharts: [{name: x}]
@@ -49,16 +49,20 @@ func TestReferences(t *testing.T) {
 		"configurations[0] conf.yaml 2", "crds[0] crd.json 2", "openapi.path schema.json 2",
 		"configMapGenerator[0].files[0] f 2", "configMapGenerator[0].files[1] g 2", "configMapGenerator[0].envs[0] e 2", "configMapGenerator[0].env e1 2",
 		"secretGenerator[0].files[0] h 2", "secretGenerator[0].envs[0] i 2", "secretGenerator[0].env e2 2",
-		"patches[0].path p.yaml 2", "patchesJson6902[0].path j.yaml 2", "patchesStrategicMerge[0] s.yaml 2", "replacements[0].path repl.yaml 2",
+		"generators[0] g.yaml 3", "patches[0].path p.yaml 2", "patchesJson6902[0].path j.yaml 2", "patchesStrategicMerge[0] s.yaml 2", "replacements[0].path repl.yaml 2",
+		"transformers[0] t.yaml 3", "validators[0] v.yaml 3",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if configs := f.InlineConfigs(); len(configs) != 1 || configs["generators[1]"] == "" {
+		t.Errorf("inline: %v", configs)
 	}
 	var fields []string
 	for _, u := range f.Unsupported() {
 		fields = append(fields, u.Field)
 	}
-	if got, want := strings.Join(fields, " "), "generators transformers validators helmCharts helmGlobals helmChartInflationGenerator"; got != want {
+	if got, want := strings.Join(fields, " "), "helmCharts helmGlobals helmChartInflationGenerator"; got != want {
 		t.Errorf("unsupported: %s, want %s", got, want)
 	}
 }

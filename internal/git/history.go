@@ -1,0 +1,54 @@
+package git
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/trustomize/trustomize/internal/gitobject"
+)
+
+// Refs lists the branches and tags at the location, tags with the commits that
+// they point to, sorted by name.
+func (g *Git) Refs(ctx context.Context, location string) ([]Ref, error) {
+	dir, err := os.MkdirTemp(g.Temp, "git-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	out, err := g.run(ctx, dir, location, "ls-remote", "--quiet", "--heads", "--tags", "--end-of-options", location)
+	if err != nil {
+		return nil, err
+	}
+	commits := map[string]string{}
+	for line := range strings.Lines(out) {
+		id, name, ok := strings.Cut(strings.TrimSpace(line), "\t")
+		if !ok || !gitobject.IsID(id) {
+			continue
+		}
+		// An annotated tag is followed by the commit behind it.
+		commits[strings.TrimSuffix(name, "^{}")] = id
+	}
+	var refs []Ref
+	for name, id := range commits {
+		refs = append(refs, Ref{name, id})
+	}
+	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.Name, b.Name) })
+	return refs, nil
+}
+
+// History fetches the commits that a ref reaches, without trees and blobs where
+// the server can leave them out, and hands them to use.
+func (g *Git) History(ctx context.Context, location string, ref Ref, progress func(int64), use func(gitobject.Store) error) error {
+	dir, err := g.initRepository(ctx, len(ref.Commit))
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := g.fetch(ctx, dir, location, progress, "--filter=tree:0", "--end-of-options", location, "+"+ref.Name+":refs/fetched"); err != nil {
+		return err
+	}
+	return g.objects(ctx, dir, filepath.Join(dir, "objects"), use)
+}
