@@ -105,7 +105,7 @@ func cleanPath(dir string) (string, error) {
 		return "", errors.New("the directory holds : or @; a version stands before // or in ?ref=")
 	}
 	if slices.Contains(strings.Split(dir, "/"), "..") {
-		return "", errors.New("the directory holds ..")
+		return "", errors.New("the directory has .. in it")
 	}
 	dir = path.Clean(strings.TrimLeft(dir, "/"))
 	if dir == "." {
