@@ -21,23 +21,11 @@ import (
 	"github.com/trustomize/trustomize/signer"
 )
 
-// Options are kustomize's own.
-type Options struct {
-	Reorder string // "legacy", "none", or "" for kustomize's default
-}
-
-// flags returns the options as the flags that set them, for the statement.
-func (o Options) flags() []string {
-	if o.Reorder == "" {
-		return nil
-	}
-	return []string{"--reorder=" + o.Reorder}
-}
-
 // Result is a finished build.
 type Result struct {
 	Report    *Report
 	YAML      []byte
+	Files     []OutputFile       // the same, one file per resource, as kustomize names them
 	Signed    int                // resources that carry a signature
 	Resources int                // all resources
 	Record    *provenance.Record // nil when nothing was signed
@@ -59,7 +47,10 @@ func Build(ctx context.Context, req Request) (*Result, error) {
 	}
 	result := &Result{Report: report, Resources: resources.Size()}
 	if req.Dev || report.Policy.Spec.Sign.None {
-		result.YAML, err = resources.AsYaml()
+		if result.YAML, err = resources.AsYaml(); err != nil {
+			return nil, err
+		}
+		result.Files, err = outputFiles(resources)
 		return result, err
 	}
 	if err := errors.Join(finish(ctx, req, result, resources, store), context.Cause(ctx)); err != nil {
@@ -80,22 +71,20 @@ func run(g *resolver.Graph, o Options) (resmap.ResMap, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := krusty.MakeDefaultOptions()
-	options.Reorder = krusty.ReorderOptionUnspecified
-	if o.Reorder != "" {
-		options.Reorder = krusty.ReorderOption(o.Reorder)
-	}
 	files := verifyfs.New(mounts)
 	building.Lock()
 	defer building.Unlock()
 	openapi.ResetOpenAPI()
 	defer openapi.ResetOpenAPI()
-	resources, err := kustomize(options, files, target)
+	resources, err := kustomize(o.krusty(), files, target)
 	if violation := files.Violation(); violation != nil {
 		return nil, refuse(refusal.Unlisted, original(g, violation.Error()))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("build: %s", original(g, err.Error()))
+	}
+	if err := describe(g, o, resources); err != nil {
+		return nil, err
 	}
 	if resources.Size() == 0 {
 		return nil, errors.New("build: the result is empty; ArgoCD would take that for an order to delete everything")
@@ -114,7 +103,7 @@ func kustomize(options *krusty.Options, files *verifyfs.FS, target string) (reso
 	return krusty.MakeKustomizer(options).Run(files, target)
 }
 
-var mounted = regexp.MustCompile(`(?:(?:\.\./)+|/)(source-[0-9]+)\b`)
+var mounted = regexp.MustCompile(`(?:(?:\.\./)+|/)source-[0-9]+\b|\.trustomize-[0-9]+\b`)
 
 // original puts sources' names in place of the directories that they have
 // during a build.
@@ -161,7 +150,9 @@ func finish(ctx context.Context, req Request, result *Result, resources resmap.R
 		return err
 	}
 	result.YAML, result.Signed, result.Record = manifest.yaml, manifest.signed, record
-	return nil
+	result.Files, err = outputFiles(resources)
+	store.Trim(spec.Limits.CacheBytes)
+	return err
 }
 
 // openKey opens the signing key. By now every child process has ended.

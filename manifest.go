@@ -13,6 +13,7 @@ import (
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/provenance"
 	"github.com/trustomize/trustomize/resolver"
 	"github.com/trustomize/trustomize/signer"
@@ -125,7 +126,7 @@ func statementOf(report *Report, o Options, m *manifest) *provenance.Statement {
 func dependency(g *resolver.Graph, s *resolver.Source) provenance.Descriptor {
 	digest := map[string]string{"trustomizeTree": s.Digest[len("sha256:"):]}
 	if s.Commit != "" {
-		digest["gitCommit"] = s.Commit
+		digest[commitDigest(s.Kind)] = s.Commit
 	}
 	annotations := map[string]any{"vouchers": s.Vouchers()}
 	if s.RefName != "" {
@@ -134,7 +135,22 @@ func dependency(g *resolver.Graph, s *resolver.Source) provenance.Descriptor {
 	if references := g.ReferencesTo(s); len(references) > 0 {
 		annotations["references"] = references
 	}
-	return provenance.Descriptor{Name: string(s.Identity), URI: s.Identity.URI(), Digest: digest, DownloadLocation: s.Location, Annotations: annotations}
+	if configures := g.ConfiguresIn(s); len(configures) > 0 && !s.Root {
+		annotations["configures"] = configures
+	}
+	uri := s.Identity.URI()
+	if s.Kind == sourceurl.Git && !s.Identity.IsFile() {
+		uri = "git+" + uri
+	}
+	return provenance.Descriptor{Name: string(s.Identity), URI: uri, Digest: digest, DownloadLocation: s.Location, Annotations: annotations}
+}
+
+// commitDigest is the in-toto name of what a source's commit is a digest of.
+func commitDigest(kind sourceurl.Kind) string {
+	if kind == sourceurl.Git {
+		return "gitCommit"
+	}
+	return "sha256"
 }
 
 // Version is set when a release is built.

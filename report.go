@@ -32,6 +32,7 @@ type PolicyJSON struct {
 // SourceJSON is one source with the evidence for it.
 type SourceJSON struct {
 	Identity string             `json:"identity"`
+	Kind     string             `json:"kind"` // git, file, archive or oci
 	Ref      string             `json:"ref,omitempty"`
 	RefName  string             `json:"refName,omitempty"`
 	Commit   string             `json:"commit,omitempty"`
@@ -40,13 +41,17 @@ type SourceJSON struct {
 	Files    int                `json:"files"`
 	Bytes    int64              `json:"bytes"`
 	Vouchers []resolver.Voucher `json:"vouchers"`
+
+	// Configures lists what of the source acts on more than what it loads
+	// itself: crds, configurations, openapi.
+	Configures []string `json:"configures,omitempty"`
 }
 
 // NodeJSON is a kustomization and what it refers to.
 type NodeJSON struct {
 	Source     string     `json:"source"` // an identity in sources
 	Commit     string     `json:"commit,omitempty"`
-	Path       string     `json:"path"`                // of the directory, "." for the source's root
+	Path       string     `json:"path"`                // of the directory, "." for the source's root; or of a single file
 	Field      string     `json:"field,omitempty"`     // that refers to it, as in resources[0]
 	Reference  string     `json:"reference,omitempty"` // as written there
 	Remote     bool       `json:"remote,omitempty"`
@@ -72,9 +77,9 @@ func (r *Report) JSON() ReportJSON {
 	}
 	for _, s := range r.Graph.Sources {
 		out.Sources = append(out.Sources, SourceJSON{
-			Identity: string(s.Identity), Ref: s.Ref, RefName: s.RefName, Commit: s.Commit, Digest: s.Digest,
+			Identity: string(s.Identity), Kind: string(s.Kind), Ref: s.Ref, RefName: s.RefName, Commit: s.Commit, Digest: s.Digest,
 			Location: s.Location, Files: len(s.Tree.Entries()), Bytes: s.Tree.Bytes(),
-			Vouchers: append([]resolver.Voucher{}, s.Vouchers()...),
+			Vouchers: append([]resolver.Voucher{}, s.Vouchers()...), Configures: r.Graph.ConfiguresIn(s),
 		})
 	}
 	if r.Graph.Root != nil {
@@ -94,8 +99,11 @@ func nodeJSON(n *resolver.Node, seen map[*resolver.Node]bool) NodeJSON {
 	seen[n] = true
 	for _, e := range n.Edges {
 		child := NodeJSON{Unresolved: true}
-		if e.To != nil {
+		switch {
+		case e.To != nil:
 			child = nodeJSON(e.To, seen)
+		case e.Source != nil:
+			child = NodeJSON{Source: string(e.Source.Identity), Commit: e.Source.Commit, Path: e.File}
 		}
 		child.Field, child.Reference, child.Remote = e.Field, e.Text, e.Remote
 		out.References = append(out.References, child)

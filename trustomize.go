@@ -25,6 +25,7 @@ import (
 	"github.com/trustomize/trustomize/internal/git"
 	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/resolver"
 )
@@ -32,7 +33,7 @@ import (
 // Request says what to verify or build, and with what. Nothing is taken from
 // the environment.
 type Request struct {
-	Target string // a directory, or a git URL as kustomize takes it
+	Target string // a directory, or a URL as kustomize takes it, or of an archive or artifact
 	Source string // for a directory: the URL of the repository that it is a checkout of, perhaps with //path
 
 	PolicyFile string // the operator's policy; without one everything is refused
@@ -42,11 +43,15 @@ type Request struct {
 
 	Options Options
 
-	Git        string                   // git program, absolute path
-	GitEnv     []string                 // what git may see of the environment
-	HTTPClient *http.Client             // for the log
-	Password   func() ([]byte, error)   // of the signing key, asked for when it is needed
-	Observe    func(what string) func() // told of fetches; may be nil
+	Git        string                            // git program, absolute path
+	GitEnv     []string                          // what git may see of the environment
+	HTTPClient *http.Client                      // for the log
+	Transport  http.RoundTripper                 // for files, archives and artifacts; follows no redirects
+	LookupEnv  func(string) (string, bool)       // variables that the policy names for credentials
+	Password   func() ([]byte, error)            // of the signing key, asked for when it is needed
+	Observe    func(source string) resolver.Task // told of fetches; may be nil
+
+	locking, relock bool // see [Lock]
 }
 
 // Refused is the error for what the policy does not accept. Failures that came
@@ -109,17 +114,7 @@ func Verify(ctx context.Context, req Request) (*Report, error) {
 }
 
 func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
-	if req.PolicyFile == "" {
-		return nil, nil, refuse(refusal.NoPolicy, "no policy was given", "name one with --policy or TRUSTOMIZE_POLICY", "trustomize policy init writes a first one")
-	}
-	p, err := policy.Load(req.PolicyFile)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, refuse(refusal.NoPolicy, err.Error(), "name the policy with --policy or TRUSTOMIZE_POLICY")
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	store, err := cache.Open(req.CacheDir)
+	cfg, err := config(req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,28 +122,78 @@ func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	graph, err := resolver.Resolve(ctx, resolver.Config{
-		Policy:  p,
-		Git:     &git.Git{Program: req.Git, Temp: store.Temp(), Env: req.GitEnv},
-		Cache:   store,
-		Offline: req.Offline,
-		Observe: req.Observe,
-	}, root)
+	graph, err := resolver.Resolve(ctx, cfg, root)
 	if err != nil {
 		return nil, nil, err
 	}
-	report := &Report{Policy: p, Graph: graph, Dev: req.Dev}
+	report := &Report{Policy: cfg.Policy, Graph: graph, Dev: req.Dev}
 	if graph.Root != nil {
 		report.Source = graph.Root.Source.Identity.At(graph.Root.Dir)
 		report.Ref = graph.Root.Source.Ref
 	}
-	return report, store, nil
+	return report, cfg.Cache, nil
+}
+
+// config reads the policy and opens the cache.
+func config(req Request) (resolver.Config, error) {
+	var none resolver.Config
+	if req.PolicyFile == "" {
+		return none, refuse(refusal.NoPolicy, "no policy was given", "name one with --policy or TRUSTOMIZE_POLICY", "trustomize policy init writes a first one")
+	}
+	p, err := policy.Load(req.PolicyFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return none, refuse(refusal.NoPolicy, err.Error(), "name the policy with --policy or TRUSTOMIZE_POLICY")
+	}
+	if err != nil {
+		return none, err
+	}
+	if err := req.Options.check(p); err != nil {
+		return none, err
+	}
+	store, err := cache.Open(req.CacheDir)
+	if err != nil {
+		return none, err
+	}
+	return resolver.Config{
+		Policy:    p,
+		Git:       &git.Git{Program: req.Git, Temp: store.Temp(), Env: req.GitEnv},
+		Cache:     store,
+		Offline:   req.Offline,
+		HTTP:      req.transport(),
+		LookupEnv: req.lookupEnv(),
+		AnyFile:   req.Options.AnyFile,
+		Locking:   req.locking,
+		Relock:    req.relock,
+		Observe:   req.Observe,
+	}, nil
+}
+
+// transport is the request's own, or one that refuses: nothing falls back to
+// what a process has by default.
+func (req *Request) transport() http.RoundTripper {
+	if req.Transport != nil {
+		return req.Transport
+	}
+	return noTransport{}
+}
+
+type noTransport struct{}
+
+func (noTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, errors.New("no HTTP transport was given")
+}
+
+func (req *Request) lookupEnv() func(string) (string, bool) {
+	if req.LookupEnv != nil {
+		return req.LookupEnv
+	}
+	return func(string) (string, bool) { return "", false }
 }
 
 // rootOf tells a directory from a URL, as kustomize does: what can be a URL is
 // one.
 func rootOf(req Request) (resolver.Root, error) {
-	u, err := giturl.Parse(req.Target)
+	u, err := sourceurl.Parse(req.Target, false)
 	switch {
 	case errors.Is(err, giturl.ErrLocal):
 		return localRoot(req)
@@ -177,7 +222,7 @@ func localRoot(req Request) (resolver.Root, error) {
 
 // parseSource reads the URL that names a checkout's repository. An identity
 // as policies have it will do as well.
-func parseSource(s string) (*giturl.URL, error) {
+func parseSource(s string) (*sourceurl.URL, error) {
 	u, err := giturl.ParseRepository(s)
 	if err != nil {
 		return nil, fmt.Errorf("--source: %w", err)
@@ -185,5 +230,6 @@ func parseSource(s string) (*giturl.URL, error) {
 	if u.Ref != "" {
 		return nil, fmt.Errorf("--source: a ref has no meaning here; what is built is what lies on disk")
 	}
-	return u, nil
+	u.Submodules = true
+	return sourceurl.FromGit(u, s), nil
 }

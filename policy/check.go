@@ -49,10 +49,10 @@ func (c *checker) check(doc *document, p *Policy) {
 	c.limits()
 	c.sign()
 	p.logKeys = c.log()
-	c.unsupported("spec.credentials")
+	c.credentials()
+	c.flags()
 	c.unsupported("spec.manifestSign")
 	c.unsupported("spec.applications")
-	c.unsupported("spec.allow.flags")
 }
 
 func (c *checker) signers() map[string]signature.Key {
@@ -127,27 +127,27 @@ func (c *checker) rules(signers map[string]signature.Key) []CompiledRule {
 			}
 		}
 		c.rule(path, r)
-		rules = append(rules, CompiledRule{r, pattern, c.signersOf(path+".signedBy", r.SignedBy, signers)})
+		c.signersOf(path+".lockedBy", r.LockedBy, signers)
+		rules = append(rules, CompiledRule{r, pattern, c.signersOf(path+".signedBy", r.SignedBy, signers), c.refs(path+".refs", r.Refs)})
 	}
 	return rules
 }
 
 // rule checks one rule by itself.
 func (c *checker) rule(path string, r Rule) {
-	c.unsupported(path + ".refs")
-	c.unsupported(path + ".locked")
-	c.unsupported(path + ".lockedBy")
 	c.unsupported(path + ".commitSignedBy")
 	c.unsupported(path + ".artifactSignedBy")
-	c.unsupported(path + ".config")
 	c.unsupported(path + ".unverified")
 	if len(r.SignedBy) == 0 {
-		if len(r.Pinned) == 0 {
-			c.fail(path, "nothing vouches for what this rule matches; want signedBy or pinned")
+		if len(r.Pinned) == 0 && !r.Locked {
+			c.fail(path, "nothing vouches for what this rule matches; want signedBy, pinned or locked")
 		}
 		if c.doc.Has(path+".bound") || c.doc.Has(path+".threshold") || c.doc.Has(path+".closure") {
 			c.fail(path, "bound, threshold and closure speak of a signed list; they want signedBy")
 		}
+	}
+	if c.doc.Has(path+".lockedBy") && !r.Locked {
+		c.fail(path+".lockedBy", "says whose locks count besides the root's; it wants locked: true")
 	}
 	if c.doc.Has(path+".threshold") && (r.Threshold < 1 || r.Threshold > len(r.SignedBy)) {
 		c.fail(path+".threshold", "want a number from 1 to the %d signers named, not %d", len(r.SignedBy), r.Threshold)
@@ -201,6 +201,23 @@ func namedKeys(signers map[string]signature.Key, names []string) []NamedKey {
 
 func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
 
+// refs reads the patterns of refs from which a commit must be reachable.
+func (c *checker) refs(path string, texts []string) []RefPattern {
+	if c.doc.Has(path) && len(texts) == 0 {
+		c.fail(path, "names no ref: nothing would be accepted")
+	}
+	var patterns []RefPattern
+	for i, text := range texts {
+		p, err := ParseRefPattern(text)
+		if err != nil {
+			c.fail(fmt.Sprintf("%s[%d]", path, i), "%v", err)
+			continue
+		}
+		patterns = append(patterns, p)
+	}
+	return patterns
+}
+
 func (c *checker) mirrors() {
 	for i, m := range c.spec.Mirrors {
 		path := fmt.Sprintf("spec.mirrors[%d]", i)
@@ -214,6 +231,9 @@ func (c *checker) mirrors() {
 		}
 		if err := checkLocation(m.To); err != nil {
 			c.fail(path+".to", "%v", err)
+		}
+		if strings.HasPrefix(m.Prefix, "oci:") != strings.HasPrefix(m.To, "oci://") {
+			c.fail(path+".to", "a registry mirrors artifacts, and nothing else does: want oci: on both sides or on none")
 		}
 	}
 }
@@ -245,7 +265,7 @@ func checkLocation(to string) error {
 		return fmt.Errorf("holds a user or password, which do not belong into a mirror's URL")
 	}
 	switch u.Scheme {
-	case "https", "http", "ssh":
+	case "https", "http", "ssh", "oci":
 		if u.Host == "" || strings.HasPrefix(u.Host, "-") || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("want scheme, host and path alone, not %q", to)
 		}
@@ -260,11 +280,14 @@ func (c *checker) limits() {
 	l := c.spec.Limits
 	for name, v := range map[string]int64{
 		"sources": int64(l.Sources), "depth": int64(l.Depth),
-		"filesPerSource": int64(l.FilesPerSource), "bytesPerSource": l.BytesPerSource,
+		"filesPerSource": int64(l.FilesPerSource), "bytesPerSource": l.BytesPerSource, "cacheBytes": l.CacheBytes,
 	} {
 		if v < 0 {
 			c.fail("spec.limits."+name, "want a positive number, not %d", v)
 		}
+	}
+	if l.Redirects != nil && *l.Redirects < 0 {
+		c.fail("spec.limits.redirects", "want a number, 0 for none, not %d", *l.Redirects)
 	}
 }
 

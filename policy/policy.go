@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -47,7 +48,31 @@ type CompiledRule struct {
 	Rule
 	Pattern identity.Pattern
 	Signers []NamedKey
+	Refs    []RefPattern
 }
+
+// RefPattern is a full ref name, in which * is any text without a slash and **
+// any text.
+type RefPattern struct {
+	text string
+	re   *regexp.Regexp
+}
+
+// ParseRefPattern reads a pattern of full ref names, such as refs/heads/main or
+// refs/tags/v*.
+func ParseRefPattern(s string) (RefPattern, error) {
+	if !strings.HasPrefix(s, "refs/heads/") && !strings.HasPrefix(s, "refs/tags/") {
+		return RefPattern{}, fmt.Errorf("want a full name below refs/heads/ or refs/tags/, not %q", s)
+	}
+	quoted := strings.NewReplacer(`\*\*`, `.*`, `\*`, `[^/]*`).Replace(regexp.QuoteMeta(s))
+	re, err := regexp.Compile(`^` + quoted + `$`)
+	return RefPattern{s, re}, err
+}
+
+// Matches reports whether a full ref name fits.
+func (p RefPattern) Matches(ref string) bool { return p.re.MatchString(ref) }
+
+func (p RefPattern) String() string { return p.text }
 
 // NamedKey is a key under the name that the policy gives its signer.
 type NamedKey struct {
@@ -142,6 +167,8 @@ const (
 	DefaultFilesPerSource = 100_000
 	DefaultBytesPerSource = 512 << 20
 	DefaultFetchTimeout   = 2 * time.Minute
+	DefaultRedirects      = 5
+	DefaultCacheBytes     = 10 << 30
 )
 
 func (p *Policy) applyDefaults() {
@@ -151,6 +178,11 @@ func (p *Policy) applyDefaults() {
 	setDefault(&l.FilesPerSource, DefaultFilesPerSource)
 	setDefault(&l.BytesPerSource, int64(DefaultBytesPerSource))
 	setDefault(&l.FetchTimeout, Duration(DefaultFetchTimeout))
+	setDefault(&l.CacheBytes, int64(DefaultCacheBytes))
+	if l.Redirects == nil {
+		l.Redirects = new(int)
+		*l.Redirects = DefaultRedirects
+	}
 	for i := range p.rules {
 		setDefault(&p.rules[i].Closure, ClosureTree)
 		setDefault(&p.rules[i].Threshold, 1)
@@ -183,6 +215,48 @@ func (p *Policy) Rule(id identity.Identity, file string) (*CompiledRule, bool) {
 		}
 	}
 	return nil, false
+}
+
+// RulesFor returns every rule that could apply to some file of the source, in
+// their order.
+func (p *Policy) RulesFor(id identity.Identity) []*CompiledRule {
+	var rules []*CompiledRule
+	for i := range p.rules {
+		if p.rules[i].Pattern.MatchesSource(id) {
+			rules = append(rules, &p.rules[i])
+		}
+	}
+	return rules
+}
+
+// CredentialFor returns the first credential for what comes from a location
+// with this identity.
+func (p *Policy) CredentialFor(id identity.Identity) (*Credential, bool) {
+	for i := range p.Spec.Credentials {
+		if c := &p.Spec.Credentials[i]; mirrors(c.Prefix, string(id)) {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+// ReadSecret returns a secret that the policy names. lookup finds variables.
+func (p *Policy) ReadSecret(s *Secret, lookup func(string) (string, bool)) (string, error) {
+	if s.Env != "" {
+		if v, ok := lookup(s.Env); ok && v != "" {
+			return v, nil
+		}
+		return "", fmt.Errorf("variable %s, which the policy names for a credential, is not set", s.Env)
+	}
+	data, err := readLimited(p.Path(s.File))
+	if err != nil {
+		return "", fmt.Errorf("credential: %w", err)
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	if text == "" || strings.ContainsAny(text, "\r\n\x00") {
+		return "", fmt.Errorf("credential: %s does not hold one line", s.File)
+	}
+	return text, nil
 }
 
 // SignerOf returns the name of a signer that has the key with this

@@ -119,12 +119,12 @@ func TestProblems(t *testing.T) {
 		{"match: github.com/other/base", "match: https://github.com/x/y", "spec.sources[2].match"},
 		{"commit: bb8adffb03c7d8be5b1ca0af5eb5ee1c27182db6", "commit: bb8adff", "spec.sources[2].pinned[0].commit: want a full commit id"},
 		{`"sha256:0`, `"sha512:0`, "spec.sources[2].pinned[0].digest"},
-		{"    pinned: [", "    refs: [main]\n    pinned: [", "15:11: spec.sources[2].refs: this version cannot act on this field"},
-		{"    pinned: [", "    locked: true\n    pinned: [", "locked: this version cannot"},
-		{"    pinned: [", "    lockedBy: [team]\n    pinned: [", "lockedBy: this version cannot"},
+		{"    pinned: [", "    refs: [main]\n    pinned: [", "15:12: spec.sources[2].refs[0]: want a full name below refs/heads/ or refs/tags/"},
+		{"    pinned: [", "    refs: [refs/pull/1/head]\n    pinned: [", "spec.sources[2].refs[0]: want a full name"},
+		{"    pinned: [", "    lockedBy: [team]\n    pinned: [", "lockedBy: says whose locks count besides the root's; it wants locked: true"},
+		{"    pinned: [", "    locked: true\n    lockedBy: [nobody]\n    pinned: [", "lockedBy[0]: no signer is named"},
 		{"    pinned: [", "    commitSignedBy: [team]\n    pinned: [", "commitSignedBy: this version cannot"},
 		{"    pinned: [", "    artifactSignedBy: [team]\n    pinned: [", "artifactSignedBy: this version cannot"},
-		{"    pinned: [", "    config: true\n    pinned: [", "config: this version cannot"},
 		{"    pinned: [", "    unverified: {reason: x, until: 2030-01-01}\n    pinned: [", "unverified: this version cannot"},
 		{"    pinned: [", "    bound: true\n    pinned: [", "bound, threshold and closure"},
 		{"file: team.pub", "file: none.pub", "spec.signers.team.publicKey.file: open none.pub"},
@@ -143,12 +143,14 @@ func TestProblems(t *testing.T) {
 		{"mirrors: [", "mirrors: [{prefix: github.com, to: /srv}, ", "spec.mirrors[1].prefix: can never apply: mirror 1"},
 		{"match: github.com/other/base", "match: github.com:443/other/base", "spec.sources[2].match"},
 		{"match: github.com/other/base", "match: github.com/other/b%61se", "spec.sources[2].match"},
-		{"    pinned: [", "    refs: []\n    pinned: [", "refs: this version cannot"},
+		{"    pinned: [", "    refs: []\n    pinned: [", "refs: names no ref"},
 		{"threshold: 2", "threshold: 0", "threshold: want a number"},
 		{"sources: 3", "sources: 010", "spec.limits.sources: want int"},
 		{"sources: 3", "sources: -3", "spec.limits.sources: want a positive number"},
 		{"fetchTimeout: 90s", "fetchTimeout: 90", "want a duration such as 90s"},
-		{"allow: {fileURLs: true}", "allow: {flags: [enable-helm]}", "spec.allow.flags: this version cannot"},
+		{"allow: {fileURLs: true}", "allow: {flags: [--enable-helm]}", "spec.allow.flags[0]: \"--enable-helm\" is none of the flags"},
+		{"allow: {fileURLs: true}", "allow: {flags: [load-restrictor]}", "spec.allow.flags[0]"},
+		{"sources: 3", "redirects: -1", "spec.limits.redirects: want a number"},
 		{"  sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}\n", "", "spec.sign: not said"},
 		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}", "sign: {}", "spec.sign: want a key, or none"},
 		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}", "sign: never", "want none, or a mapping"},
@@ -161,7 +163,18 @@ func TestProblems(t *testing.T) {
 		{"https://rekor.example.com", "rekor.example.com", "spec.log.rekor[0].url"},
 		{", publicKey: {file: lead.pub}}]", "}]", "spec.log.rekor[0].publicKey: not said"},
 		{"  allow:", "  applications: [{match: {project: web}}]\n  allow:", "spec.applications: this version cannot"},
-		{"  allow:", "  credentials: [{prefix: x}]\n  allow:", "spec.credentials: this version cannot"},
+		{"  allow:", "  credentials: [{prefix: x.example/}]\n  allow:", "spec.credentials[0]: want exactly one of basic, bearer"},
+		{"  allow:", "  credentials: [{prefix: x.example/, helper: /x, bearer: {env: X}}]\n  allow:", "spec.credentials[0]: want exactly one of basic, bearer"},
+		{"  allow:", "  credentials: [{prefix: X.example/, helper: /x}]\n  allow:", "spec.credentials[0].prefix: want a host"},
+		{"  allow:", "  credentials: [{prefix: x.example, helper: /x}, {prefix: x.example/a, helper: /x}]\n  allow:", "spec.credentials[1].prefix: can never apply"},
+		{"  allow:", "  credentials: [{prefix: x.example/, helper: \"x; rm\"}]\n  allow:", "spec.credentials[0].helper: want the absolute path"},
+		{"  allow:", "  credentials: [{prefix: x.example/, basic: {username: u, password: {env: A, file: b}}}]\n  allow:", "basic.password: want exactly one of file, env"},
+		{"  allow:", "  credentials: [{prefix: x.example/, basic: {username: \"u:v\", password: {env: A}}}]\n  allow:", "basic.username: want a name without a colon"},
+		{"  allow:", "  credentials: [{prefix: x.example/, bearer: {env: \"A=B\"}}]\n  allow:", "bearer.env: want a variable's name"},
+		{"  allow:", "  credentials: [{prefix: x.example/, ssh: {}}]\n  allow:", "ssh: want a key, knownHosts, or both"},
+		{"  allow:", "  credentials: [{prefix: x.example/, registryConfig: {file: c}}]\n  allow:", "registryConfig is for prefixes that begin with oci:"},
+		{"  allow:", "  credentials: [{prefix: \"oci:x.example/\", bearer: {env: A}}]\n  allow:", "registryConfig is for prefixes that begin with oci:"},
+		{"mirrors: [", "mirrors: [{prefix: \"oci:x.example/\", to: \"https://y/\"}, ", "want oci: on both sides"},
 		{"  allow:", "  manifestSign: {key: {file: x}}\n  allow:", "spec.manifestSign: this version cannot"},
 	} {
 		doc := strings.Replace(good, tc.old, tc.new, 1)
@@ -172,6 +185,49 @@ func TestProblems(t *testing.T) {
 		var problems *Error
 		if !errors.As(err, &problems) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q for %q: %v, want %q", tc.new, tc.old, err, tc.want)
+		}
+	}
+}
+
+func TestRefPattern(t *testing.T) {
+	for pattern, refs := range map[string]map[string]bool{
+		"refs/heads/main":       {"refs/heads/main": true, "refs/heads/main2": false, "refs/heads/Main": false, "refs/heads/x/main": false},
+		"refs/tags/v*":          {"refs/tags/v1.2": true, "refs/tags/v": true, "refs/tags/v1/x": false, "refs/heads/v1": false},
+		"refs/heads/release/**": {"refs/heads/release/a/b": true, "refs/heads/release": false},
+		"refs/tags/1.0":         {"refs/tags/1.0": true, "refs/tags/1x0": false},
+	} {
+		p, err := ParseRefPattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for ref, want := range refs {
+			if p.Matches(ref) != want {
+				t.Errorf("%s matches %s: %v", pattern, ref, !want)
+			}
+		}
+	}
+}
+
+func TestReadSecret(t *testing.T) {
+	dir := t.TempDir()
+	p := &Policy{File: filepath.Join(dir, "policy.yaml")}
+	variables := map[string]string{"TOKEN": "s3cret", "EMPTY": ""}
+	lookup := func(name string) (string, bool) { v, ok := variables[name]; return v, ok }
+	for name, data := range map[string]string{"one": "s3cret\n", "two": "s3cret\nmore\n", "none": "\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for secret, want := range map[Secret]string{
+		{Env: "TOKEN"}: "s3cret", {Env: "EMPTY"}: "", {Env: "NOSUCH"}: "",
+		{File: "one"}: "s3cret", {File: "two"}: "", {File: "none"}: "", {File: "nosuch"}: "",
+	} {
+		got, err := p.ReadSecret(&secret, lookup)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%+v: %q, %v", secret, got, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("the error tells the secret: %v", err)
 		}
 	}
 }

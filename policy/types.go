@@ -125,9 +125,50 @@ type Mirror struct {
 	To     string `yaml:"to"`
 }
 
-// Credential is reserved.
+// Credential is what lets the program in where sources come from. It is
+// offered to locations whose identity begins with Prefix, and to no other host.
+// Besides Prefix exactly one field is set.
 type Credential struct {
-	Prefix string `yaml:"prefix"`
+	Prefix         string       `yaml:"prefix"`
+	Basic          *Basic       `yaml:"basic"`          // https
+	Bearer         *Secret      `yaml:"bearer"`         // https
+	Helper         string       `yaml:"helper"`         // https: a git credential helper's absolute path
+	SSH            *SSHAccess   `yaml:"ssh"`            // ssh
+	RegistryConfig *RegistryRef `yaml:"registryConfig"` // oci: a registry client's config.json
+	S3             *S3Access    `yaml:"s3"`             // s3::
+}
+
+// Basic is a user's name and password.
+type Basic struct {
+	Username string  `yaml:"username"`
+	Password *Secret `yaml:"password"`
+}
+
+// Secret says where a secret is. Exactly one field is set. A file's final
+// newline does not belong to the secret.
+type Secret struct {
+	File string `yaml:"file"` // relative to the policy's folder
+	Env  string `yaml:"env"`  // a variable's name
+}
+
+// SSHAccess is a private key, and the hosts' keys that are known.
+type SSHAccess struct {
+	Key        *FileRef `yaml:"key"`
+	KnownHosts *FileRef `yaml:"knownHosts"`
+}
+
+// RegistryRef is a registry client's config.json. Its auths count; programs
+// that it names are not started.
+type RegistryRef struct {
+	File       string   `yaml:"file"`
+	TokenHosts []string `yaml:"tokenHosts"` // hosts besides the registry's own that may be asked for tokens
+}
+
+// S3Access is a key for S3 buckets.
+type S3Access struct {
+	AccessKeyID     *Secret `yaml:"accessKeyID"`
+	SecretAccessKey *Secret `yaml:"secretAccessKey"`
+	SessionToken    *Secret `yaml:"sessionToken"`
 }
 
 // Limits bounds what a build may load. Zero means the default.
@@ -135,8 +176,10 @@ type Limits struct {
 	Sources        int      `yaml:"sources"`        // distinct sources in a build
 	Depth          int      `yaml:"depth"`          // references from the root to a source
 	FilesPerSource int      `yaml:"filesPerSource"` // entries of a source's tree
-	BytesPerSource int64    `yaml:"bytesPerSource"` // bytes of a source's files in all
+	BytesPerSource int64    `yaml:"bytesPerSource"` // bytes of a source's files in all, and of what is fetched for them
 	FetchTimeout   Duration `yaml:"fetchTimeout"`   // for one source, as in 90s
+	Redirects      *int     `yaml:"redirects"`      // that one request may follow; 0 is none
+	CacheBytes     int64    `yaml:"cacheBytes"`     // size of the cache, beyond which what was used longest ago goes
 }
 
 // Duration is a time.Duration written as Go does: 90s, 2m.
@@ -154,7 +197,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 
 // Allow lists what is off unless an operator says otherwise.
 type Allow struct {
-	Flags    []string `yaml:"flags"`
+	Flags    []string `yaml:"flags"`    // of kustomize build, without dashes, that may be given
 	FileURLs bool     `yaml:"fileURLs"` // file:// in a kustomization
 }
 

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/kustomize/api/types"
-
 	"github.com/trustomize/trustomize/internal/refusal"
 )
 
@@ -27,21 +25,39 @@ type Node struct {
 	File   string // the kustomization's path; "" until it was found
 	Edges  []*Edge
 
-	rewrite   func(map[string]string) ([]byte, error)
-	depth     int      // remote references on the way here
-	via       []string // display names of the kustomizations that lead here
-	reached   bool
-	buildMeta []string
+	rewrite    func(map[string]string) ([]byte, error)
+	depth      int      // remote references on the way here
+	via        []string // display names of the kustomizations that lead here
+	reached    bool
+	buildMeta  []string
+	resources  []string // files that are loaded as such
+	configures []string // fields that act on more than what the kustomization loads
 }
 
-// Edge is a reference from one kustomization to another.
+// Edge is a reference from one kustomization to another, or to a single file of
+// another source. Neither is set when it could not be followed.
 type Edge struct {
 	Field  string // as in resources[0]
 	Text   string // as written
-	Remote bool   // to another source, through a URL
-	To     *Node  // nil when it could not be followed
+	Remote bool   // to another source
+	To     *Node
+	Source *Source // of a single file
+	File   string  // its path there
 
-	origin Origin
+	written   string // Text before secrets were taken out
+	lockedAs  string // the URL that a lock has for it
+	resource  bool   // what is loaded becomes resources, or plugins' configurations
+	configs   bool   // the latter
+	submodule bool
+	origin    Origin
+}
+
+// Target returns the source that the edge leads to, or nil.
+func (e *Edge) Target() *Source {
+	if e.To != nil {
+		return e.To.Source
+	}
+	return e.Source
 }
 
 // Name returns the node's kustomization for people: a path below the root for
@@ -57,14 +73,17 @@ func (n *Node) Name() string {
 	return n.Source.Identity.At(file)
 }
 
+// BuildMetadata returns what the kustomization asks to be annotated in the
+// output. Only the root's counts: kustomize hands it down.
+func (n *Node) BuildMetadata() []string { return n.buildMeta }
+
 // graph assembles the result in an order that depends on the sources' content
 // alone.
 func (r *run) graph(root *Node) *Graph {
 	g := &Graph{Root: root}
 	if root != nil {
-		remote := g.number(root)
+		g.number(root)
 		g.findCycles(root)
-		g.checkBuildMetadata(remote)
 		g.checkDepth(root, r.cfg.Policy.Spec.Limits.Depth)
 	}
 	for _, f := range r.findings {
@@ -164,8 +183,8 @@ func chainLess(a, b []string) bool {
 
 // number walks the graph breadth first in the order of the references, and
 // notes for each node the shortest chain that leads to it, and for each source
-// its place in the list. It reports whether any reference is remote.
-func (g *Graph) number(root *Node) (remote bool) {
+// its place in the list.
+func (g *Graph) number(root *Node) {
 	queue := []*Node{root}
 	root.reached = true
 	g.Sources = append(g.Sources, root.Source)
@@ -173,10 +192,9 @@ func (g *Graph) number(root *Node) (remote bool) {
 		n := queue[0]
 		queue = queue[1:]
 		for _, e := range n.Edges {
-			remote = remote || e.Remote
-			if e.To != nil && e.Remote && !slices.Contains(g.Sources, e.To.Source) {
-				e.To.Source.Origin = e.origin
-				g.Sources = append(g.Sources, e.To.Source)
+			if target := e.Target(); target != nil && e.Remote && !slices.Contains(g.Sources, target) {
+				target.Origin = e.origin
+				g.Sources = append(g.Sources, target)
 			}
 			if e.To != nil && !e.To.reached {
 				e.To.reached = true
@@ -189,7 +207,6 @@ func (g *Graph) number(root *Node) (remote bool) {
 			}
 		}
 	}
-	return remote
 }
 
 // checkDepth refuses what lies deeper than the policy allows, by the shortest
@@ -211,18 +228,6 @@ func (g *Graph) checkDepth(root *Node, limit int) {
 				one.Via, one.Hints = n.chain(), []string{"the policy's spec.limits.depth sets this limit"}
 				g.Refusals = append(g.Refusals, one)
 			}
-		}
-	}
-}
-
-// checkBuildMetadata refuses annotations that would tell of the directories in
-// which sources are mounted, or of this program's version. Only the root's
-// count: kustomize hands them down.
-func (g *Graph) checkBuildMetadata(remote bool) {
-	for _, option := range g.Root.buildMeta {
-		if remote || option == types.ManagedByLabelOption {
-			g.Refusals = append(g.Refusals, g.Root.Source.refusal(refusal.Unsupported, g.Root.File,
-				fmt.Sprintf("field buildMetadata asks for %s, which is not supported yet for this kustomization", option)))
 		}
 	}
 }
@@ -265,28 +270,4 @@ func cycle(nodes []*Node) *refusal.Refusal {
 		Reason: "kustomizations refer to each other in a circle: " + strings.Join(names, " > "),
 		Hints:  []string{"remove one of these references"},
 	}
-}
-
-// Reference is a place that refers to a source.
-type Reference struct {
-	From  string `json:"from"`  // identity//path of the kustomization
-	Field string `json:"field"` // as in resources[0]
-	Text  string `json:"text"`  // as written
-	Path  string `json:"path"`  // the directory that it leads to, "." for the source's root
-}
-
-// ReferencesTo returns the remote references that lead to a source, in the
-// order of the graph.
-func (g *Graph) ReferencesTo(s *Source) []Reference {
-	l := layout{names: map[*Edge]string{}}
-	l.assign(g.Root, map[*Node]bool{})
-	var refs []Reference
-	for _, n := range l.nodes {
-		for _, e := range n.Edges {
-			if e.Remote && e.To.Source == s {
-				refs = append(refs, Reference{n.Source.Identity.At(n.File), e.Field, e.Text, e.To.Dir})
-			}
-		}
-	}
-	return refs
 }

@@ -108,6 +108,7 @@ var reasons = map[materials.Kind]string{
 // after a signature over it was accepted.
 type signedList struct {
 	dir        string
+	name       string // of a single file that is signed as one; "" for a list
 	scope      materials.Scope
 	data       []byte
 	signatures []signatureFile
@@ -118,6 +119,14 @@ type signedList struct {
 	full     []*refusal.Refusal // every difference in the list's scope
 	held     bool
 	told     bool // the differences were returned as a path's refusals
+}
+
+// file is the path of what is signed.
+func (l *signedList) file() string {
+	if l.name != "" {
+		return l.name
+	}
+	return path.Join(l.dir, materials.ListName)
 }
 
 type signatureFile struct {
@@ -230,7 +239,7 @@ func (v *verification) accept(rule *policy.CompiledRule, dir string) acceptance 
 // signers returns who of the rule's signers signed the list, or why too few
 // did.
 func (v *verification) signers(rule *policy.CompiledRule, l *signedList) ([]Voucher, []*refusal.Refusal) {
-	file := path.Join(l.dir, materials.ListName)
+	file := l.file()
 	if len(l.signatures) == 0 {
 		one := v.refusal(refusal.Unsigned, file, "the list has no signature beside it")
 		one.Hints = []string{"want one of " + strings.Join(materials.SignatureNames(), ", ")}
@@ -287,7 +296,7 @@ func (v *verification) unaccepted(rule *policy.CompiledRule, l *signedList, sig 
 		one.Want, one.Got = want, "a signature of kind "+string(kind)
 		return one
 	case errors.Is(err, signature.ErrMismatch):
-		one := v.refusal(refusal.BadSignature, sig.path, "the signature does not verify over "+path.Join(l.dir, materials.ListName))
+		one := v.refusal(refusal.BadSignature, sig.path, "the signature does not verify over "+l.file())
 		one.Want, one.Got = want, "one by another key, or over other bytes"
 		one.Hints = []string{"the list was changed after it was signed, or signed with a key that the policy does not know"}
 		return one
@@ -335,4 +344,26 @@ func (v *verification) bound(rule *policy.CompiledRule, l *signedList) (bool, []
 		return false, []*refusal.Refusal{one}
 	}
 	return true, nil
+}
+
+// signersOf returns the signers of the policy whose signatures over the list
+// that governs a path verify.
+func (v *verification) signersOf(p string) []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	above := materials.Above(v.dirs, p)
+	if len(above) == 0 {
+		return nil
+	}
+	l := v.open(above[0])
+	var names []string
+	for _, key := range v.policy.Signers() {
+		if slices.ContainsFunc(l.signatures, func(sig signatureFile) bool {
+			_, err := signature.Verify(sig.data, l.data, key.Key)
+			return err == nil
+		}) {
+			names = append(names, key.Name)
+		}
+	}
+	return names
 }

@@ -13,12 +13,13 @@ import (
 // the root's directory. It must not be called for a graph with refusals or
 // failures.
 //
-// Each remote reference gets a directory of its own, since kustomize takes two
-// references into one directory for a circle. A directory's name tells
-// nothing of the source.
+// Each remote reference to a directory gets a directory of its own, since
+// kustomize takes two references into one directory for a circle. A single file
+// of another source appears below the directory that refers to it, since
+// kustomize loads no file from elsewhere, under the name that it has. A
+// directory's name tells nothing of the source.
 func (g *Graph) Mounts() (mounts []verifyfs.Mount, target string, err error) {
-	l := layout{names: map[*Edge]string{}, replaced: map[*Source]map[string][]byte{}}
-	l.assign(g.Root, map[*Node]bool{})
+	l := g.layout()
 	for _, n := range l.nodes {
 		if err := l.rewrite(n); err != nil {
 			return nil, "", fmt.Errorf("%s: %w", n.Name(), err)
@@ -33,11 +34,23 @@ func (g *Graph) Mounts() (mounts []verifyfs.Mount, target string, err error) {
 
 func mountName(i int) string { return fmt.Sprintf("source-%d", i) }
 
+// fileDir is the directory in which a single file appears.
+func fileDir(i int) string { return fmt.Sprintf(".trustomize-%d", i) }
+
 type layout struct {
 	nodes    []*Node
-	edges    []*Edge // remote ones, in order
+	edges    []*Edge // to directories of other sources, in order
+	files    []*Edge // to single files of other sources, in order
 	names    map[*Edge]string
 	replaced map[*Source]map[string][]byte
+	added    map[*Source]map[string][]byte
+}
+
+// layout gives every remote reference its place.
+func (g *Graph) layout() *layout {
+	l := &layout{names: map[*Edge]string{}, replaced: map[*Source]map[string][]byte{}, added: map[*Source]map[string][]byte{}}
+	l.assign(g.Root, map[*Node]bool{})
+	return l
 }
 
 func (l *layout) assign(n *Node, seen map[*Node]bool) {
@@ -47,16 +60,23 @@ func (l *layout) assign(n *Node, seen map[*Node]bool) {
 	seen[n] = true
 	l.nodes = append(l.nodes, n)
 	for _, e := range n.Edges {
-		if e.Remote {
-			l.edges = append(l.edges, e)
-			l.names[e] = mountName(len(l.edges))
+		switch {
+		case e.Source != nil:
+			l.files = append(l.files, e)
+			l.names[e] = fileDir(len(l.files))
+		case e.To == nil: // not followed
+		default:
+			if e.Remote {
+				l.edges = append(l.edges, e)
+				l.names[e] = mountName(len(l.edges))
+			}
+			l.assign(e.To, seen)
 		}
-		l.assign(e.To, seen)
 	}
 }
 
-// rewrite points a kustomization's remote references at their directories.
-// All mounts lie side by side, so that a relative path serves wherever the
+// rewrite points a kustomization's remote references at their places. All
+// mounts lie side by side, so that a relative path serves wherever the
 // kustomization's own source is mounted.
 func (l *layout) rewrite(n *Node) error {
 	up := ".."
@@ -65,7 +85,14 @@ func (l *layout) rewrite(n *Node) error {
 	}
 	to := map[string]string{}
 	for _, e := range n.Edges {
-		if e.Remote {
+		switch {
+		case e.Source != nil:
+			p, err := l.add(n, e)
+			if err != nil {
+				return err
+			}
+			to[e.Field] = p
+		case e.Remote:
 			to[e.Field] = path.Join(up, l.names[e], e.To.Dir)
 		}
 	}
@@ -92,6 +119,24 @@ func (l *layout) rewrite(n *Node) error {
 	return nil
 }
 
+// add has a single file appear below the node's directory, and returns its path
+// from there. A generator's key is made of the file's name; it stays.
+func (l *layout) add(n *Node, e *Edge) (string, error) {
+	dir := path.Join(n.Dir, l.names[e])
+	if _, taken := n.Source.Tree.Lookup(dir); taken || n.Source.Tree.IsDir(dir) {
+		return "", fmt.Errorf("%s is a name that the build needs; rename it", dir)
+	}
+	entry, _ := e.Source.Tree.Lookup(e.File)
+	name := path.Base(e.written)
+	files := l.added[n.Source]
+	if files == nil {
+		files = map[string][]byte{}
+		l.added[n.Source] = files
+	}
+	files[path.Join(dir, name)] = entry.Data
+	return path.Join(l.names[e], name), nil
+}
+
 func (l *layout) mount(name string, s *Source) verifyfs.Mount {
 	visited := map[string]bool{}
 	for _, n := range l.nodes {
@@ -99,17 +144,18 @@ func (l *layout) mount(name string, s *Source) verifyfs.Mount {
 			visited[real] = true
 		}
 	}
-	return verifyfs.Mount{Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s], Kustomizations: visited}
+	return verifyfs.Mount{Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s], Added: l.added[s], Kustomizations: visited}
 }
 
-// MountNames returns the name of the source in each mounted directory, for
-// messages.
+// MountNames returns what is mounted in each directory, for messages.
 func (g *Graph) MountNames() map[string]string {
-	l := layout{names: map[*Edge]string{}}
-	l.assign(g.Root, map[*Node]bool{})
+	l := g.layout()
 	names := map[string]string{mountName(0): string(g.Root.Source.Identity)}
 	for _, e := range l.edges {
 		names[l.names[e]] = string(e.To.Source.Identity)
+	}
+	for _, e := range l.files {
+		names[l.names[e]] = string(e.Source.Identity)
 	}
 	return names
 }

@@ -16,15 +16,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path"
 	"sync"
 
 	"github.com/trustomize/trustomize/internal/cache"
 	"github.com/trustomize/trustomize/internal/git"
 	"github.com/trustomize/trustomize/internal/gitobject"
-	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/identity"
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/materials"
 	"github.com/trustomize/trustomize/policy"
 )
@@ -36,25 +37,44 @@ type Config struct {
 	Cache   *cache.Cache
 	Offline bool // use nothing but the cache
 
-	// Observe, when set, is told of every fetch that begins, and calls what it
-	// returned when the fetch ends. It is called from several goroutines.
-	Observe func(what string) (done func())
+	// HTTP carries requests for files, archives and artifacts. It follows no
+	// redirects and adds no credentials.
+	HTTP http.RoundTripper
+
+	// LookupEnv finds the variables that the policy names for credentials.
+	LookupEnv func(string) (string, bool)
+
+	// AnyFile says that kustomizations of a local root may load files from
+	// outside of their own directories, as with LoadRestrictionsNone.
+	AnyFile bool
+
+	// Locking is for the making of a lock: what is to be locked need not be
+	// so yet. Relock looks up again what is locked.
+	Locking, Relock bool
+
+	// Observe, when set, is told of every fetch that begins. It is called from
+	// several goroutines.
+	Observe func(what string) Task
 }
 
 // Root says where to begin: a local directory or a URL.
 type Root struct {
 	Dir string // a local directory; its bytes as they lie on disk
-	URL *giturl.URL
+	URL *sourceurl.URL
 
 	// Source is the identity that the operator gives a local directory, with
 	// the directory below the source's root. Without it, the identity is that
 	// of the directory itself.
-	Source *giturl.URL
+	Source *sourceurl.URL
 
 	// Unverified takes a local directory as it is, without asking who vouches
 	// for it. What it refers to is verified all the same.
 	Unverified bool
 }
+
+// fetchFactor is how many times as many bytes as a source may have a fetch may
+// write: an old server gives all of a repository for one commit.
+const fetchFactor = 4
 
 // maxFetches is how many sources are fetched at a time.
 const maxFetches = 8
@@ -62,27 +82,60 @@ const maxFetches = 8
 // Resolve resolves and verifies everything below the root. The only error is
 // that of a context that ended; everything else is in the graph.
 func Resolve(ctx context.Context, cfg Config, root Root) (*Graph, error) {
-	r := &run{
-		ctx:     ctx,
-		cfg:     cfg,
-		slots:   make(chan struct{}, maxFetches),
-		nodes:   map[nodeKey]*Node{},
-		fetches: map[fetchKey]*fetch{},
-	}
+	r := newRun(ctx, cfg)
 	node := r.root(root)
 	r.wait.Wait()
+	if node != nil {
+		r.generatedConfigs()
+	}
+	cfg.Cache.Trim(cfg.Policy.Spec.Limits.CacheBytes)
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
 	return r.graph(node), nil
 }
 
+// LookUp finds the commit that a remote reference stands for at present, and
+// fetches nothing that can be left alone.
+func LookUp(ctx context.Context, cfg Config, text string) (string, error) {
+	u, err := sourceurl.Parse(text, false)
+	if err != nil {
+		return "", err
+	}
+	if !cfg.Policy.Knows(u.Identity) {
+		return "", noRule(u.Identity, "")
+	}
+	r := newRun(ctx, cfg)
+	ctx, cancel := r.withTimeout()
+	defer cancel()
+	ref, err := r.pick(ctx, wanted{u, r.location(u)}, nil)
+	return ref.Commit, err
+}
+
+func newRun(ctx context.Context, cfg Config) *run {
+	own := *cfg.Git
+	r := &run{
+		ctx:     ctx,
+		cfg:     cfg,
+		git:     &own,
+		slots:   make(chan struct{}, maxFetches),
+		nodes:   map[nodeKey]*Node{},
+		fetches: map[fetchKey]*fetch{},
+	}
+	own.Access = r.gitAccess
+	own.MaxBytes = fetchFactor * cfg.Policy.Spec.Limits.BytesPerSource
+	own.NoRedirects = *cfg.Policy.Spec.Limits.Redirects == 0
+	return r
+}
+
 // run is one resolution. Its maps are guarded by mu.
 type run struct {
 	ctx   context.Context
 	cfg   Config
+	git   *git.Git
 	slots chan struct{}
 	wait  sync.WaitGroup
+	lock  *lockFile // the root's; nil when there is none
 
 	mu       sync.Mutex
 	nodes    map[nodeKey]*Node
@@ -94,11 +147,6 @@ type run struct {
 type nodeKey struct {
 	source *Source
 	dir    string
-}
-
-type fetchKey struct {
-	identity   identity.Identity
-	clone, ref string
 }
 
 // finding is a refusal or a failure, and the place that led to it.
@@ -167,20 +215,47 @@ func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal) {
 	return n, nil
 }
 
-// follow fetches what a reference names and visits it.
-func (r *run) follow(from *Node, e *Edge, u *giturl.URL) {
+// follow fetches what a reference names and visits it, or takes the one file
+// that it is.
+func (r *run) follow(from *Node, e *Edge, u *sourceurl.URL, lock *Lock) {
+	e.lockedAs = u.Text
 	r.wait.Go(func() {
-		s, origin, err := r.source(u)
+		s, origin, err := r.source(u, lock)
 		if err != nil {
 			r.report(from.named(), u.Identity, u.Ref, err)
 			return
 		}
-		n, refusals := r.enter(s, orDot(u.Path))
-		r.refuse(from.named(), refusals...)
-		r.mu.Lock()
-		e.To, e.origin = n, origin
-		r.mu.Unlock()
+		if s.Kind == sourceurl.File {
+			r.take(from, e, s, s.file().Path, origin)
+			return
+		}
+		r.lead(from, e, s, orDot(u.Path), origin)
 	})
+}
+
+// lead has an edge lead to a directory of a source.
+func (r *run) lead(from *Node, e *Edge, s *Source, dir string, origin Origin) {
+	n, refusals := r.enter(s, dir)
+	r.refuse(from.named(), refusals...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.To, e.origin = n, origin
+}
+
+// take has an edge lead to a single file of another source.
+func (r *run) take(from *Node, e *Edge, s *Source, file string, origin Origin) {
+	if refusals := s.admit(file); len(refusals) > 0 {
+		r.refuse(from.named(), refusals...)
+		return
+	}
+	r.schema(from, e, s)
+	r.mu.Lock()
+	e.Source, e.File, e.origin = s, file, origin
+	r.mu.Unlock()
+	if e.configs {
+		entry, _ := s.Tree.Lookup(file)
+		r.configs(from, e.Field, entry.Data)
+	}
 }
 
 // report files an error under what it is: a refusal, or a failure that says

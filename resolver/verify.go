@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/materials"
 	"github.com/trustomize/trustomize/policy"
 )
@@ -16,14 +17,14 @@ import (
 // Voucher is the evidence that somebody vouches for files of a source.
 type Voucher struct {
 	Rule      string `json:"rule"` // the rule's match
-	Kind      string `json:"kind"` // "signature", "pin", or "nobody" for a root taken as it is
+	Kind      string `json:"kind"` // "signature", "pin", "lock", or "nobody" for a root taken as it is
 	Signer    string `json:"signer,omitempty"`
 	Key       string `json:"key,omitempty"`       // fingerprint
 	Signature string `json:"signature,omitempty"` // path of the signature
 	Format    string `json:"format,omitempty"`    // of the signature
-	List      string `json:"list,omitempty"`      // path of the list it covers
-	Digest    string `json:"digest,omitempty"`    // of the list, or of a pinned tree
-	Commit    string `json:"commit,omitempty"`    // pinned
+	List      string `json:"list,omitempty"`      // path of the list it covers; of a lock, identity//path
+	Digest    string `json:"digest,omitempty"`    // of the list, or of a pinned or locked tree
+	Commit    string `json:"commit,omitempty"`    // pinned or locked
 	Bound     bool   `json:"bound,omitempty"`     // the list names its repository
 }
 
@@ -33,6 +34,7 @@ type verification struct {
 	source     *Source
 	policy     *policy.Policy
 	unverified bool
+	locking    bool     // what is to be locked need not be so yet
 	dirs       []string // that hold a list
 
 	mu       sync.Mutex
@@ -44,9 +46,9 @@ type verification struct {
 	data     map[string]bool      // files that are loaded as such, not as kustomizations
 }
 
-func newVerification(s *Source, p *policy.Policy, unverified bool) *verification {
+func newVerification(s *Source, cfg Config, unverified bool) *verification {
 	return &verification{
-		source: s, policy: p, unverified: unverified,
+		source: s, policy: cfg.Policy, unverified: unverified, locking: cfg.Locking,
 		dirs:     materials.Lists(s.Tree),
 		verdicts: map[string][]*refusal.Refusal{},
 		lists:    map[string]*signedList{},
@@ -118,7 +120,7 @@ func (v *verification) judge(p string) []*refusal.Refusal {
 		v.vouchers[Voucher{Kind: "nobody"}] = true
 		return nil
 	}
-	rule, ok := v.policy.Rule(v.source.Identity, p)
+	rule, ok := v.rule(p)
 	if !ok {
 		one := v.refusal(refusal.NoRule, p, "no rule of the policy matches this file")
 		one.Hints = []string{"the rules that name this source are for other //paths; add one for this file's directory"}
@@ -128,8 +130,50 @@ func (v *verification) judge(p string) []*refusal.Refusal {
 	if len(rule.Pinned) > 0 {
 		refusals = append(refusals, v.pinned(rule)...)
 	}
-	if len(rule.SignedBy) > 0 {
+	if rule.Locked {
+		refusals = append(refusals, v.lockHolds(rule)...)
+	}
+	if len(rule.Refs) > 0 {
+		refusals = append(refusals, v.refsHold(rule)...)
+	}
+	switch {
+	case len(rule.SignedBy) == 0:
+	case v.source.Kind == sourceurl.File:
+		refusals = append(refusals, v.fileSigned(rule, p)...)
+	default:
 		refusals = append(refusals, v.signed(rule, p)...)
+	}
+	return refusals
+}
+
+// rule returns the rule for a path. A source that is one file is named as a
+// whole.
+func (v *verification) rule(p string) (*policy.CompiledRule, bool) {
+	if v.source.Kind == sourceurl.File {
+		p = "."
+	}
+	return v.policy.Rule(v.source.Identity, p)
+}
+
+// fileSigned holds a single file against the detached signatures beside it. They
+// name no source, so that a valid one can be replayed for another file that the
+// same rule covers.
+func (v *verification) fileSigned(rule *policy.CompiledRule, p string) []*refusal.Refusal {
+	e, _ := v.source.Tree.Lookup(p)
+	if len(v.source.signatures) == 0 {
+		one := v.refusal(refusal.Unsigned, p, "no signature lies beside this file")
+		one.Hints = []string{"sign it and put the signature beside it, as " + p + ".sig", "or vouch for its present state with a pin in the policy: digest " + v.source.Digest}
+		return []*refusal.Refusal{one}
+	}
+	if rule.Bound {
+		one := v.refusal(refusal.Unbound, p, "a single file's signature does not say where the file belongs, and the rule demands it")
+		return []*refusal.Refusal{one}
+	}
+	vouchers, refusals := v.signers(rule, &signedList{dir: ".", name: p, data: e.Data, signatures: v.source.signatures})
+	for _, one := range vouchers {
+		if len(refusals) == 0 {
+			v.vouchers[one] = true
+		}
 	}
 	return refusals
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/kustfile"
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/materials"
 )
 
@@ -30,11 +31,35 @@ func (r *run) visit(n *Node) {
 	for _, u := range k.Unsupported() {
 		r.refuse(n.own(), n.Source.refusal(refusal.Unsupported, n.File, "field "+u.Field+" is not supported: "+u.Reason))
 	}
-	if !n.Source.Root && k.LoadsSchema() {
-		r.refuse(n.own(), n.Source.refusal(refusal.Unsupported, n.File, "field openapi of another source than the root is not supported: it changes how everything that loads it merges"))
+	if k.LoadsSchema() {
+		n.configures = append(n.configures, "openapi")
+		r.mayConfigure(n.own(), n.Source, n.File)
 	}
+	r.inlineConfigs(n, k)
 	for _, ref := range k.References() {
 		r.reference(n, ref)
+	}
+}
+
+// mayConfigure refuses a file that changes how everything that loads it is
+// merged, unless it is the root's own or its rule says that it may.
+func (r *run) mayConfigure(at place, s *Source, file string) {
+	if s.Root {
+		return
+	}
+	if rule, ok := s.rule(file); ok && rule.Config {
+		return
+	}
+	one := s.refusal(refusal.Config, file, "field openapi of another source than the root changes how everything that loads it is merged")
+	one.Hints = []string{"review it, then say config: true in the source's rule"}
+	r.refuse(at, one)
+}
+
+// schema holds a file of another source that field openapi names against its
+// rule.
+func (r *run) schema(from *Node, e *Edge, s *Source) {
+	if e.Field == "openapi.path" {
+		r.mayConfigure(from.named(), s, s.file().Path)
 	}
 }
 
@@ -42,15 +67,15 @@ func (r *run) visit(n *Node) {
 // All names are held against the lists: a file that was removed or added under
 // one of them would change what is built.
 func (r *run) kustomization(n *Node) ([]byte, bool) {
-	if err := n.inSubmodule(n.Dir); err != nil {
-		r.refuse(n.own(), err)
+	if e, ok := n.Source.submodule(n.Dir); ok {
+		r.refuse(n.own(), n.Source.refusal(refusal.Unsupported, n.Dir, fmt.Sprintf("lies in submodule %s; build that repository itself", e.Path)))
 		return nil, false
 	}
 	var found []string
 	refused := false
 	for _, name := range kustfile.Names() {
 		p := path.Join(n.Dir, name)
-		real, refusals := r.reach(n, p)
+		real, refusals := n.Source.reach(p)
 		r.refuse(n.own(), refusals...)
 		refused = refused || len(refusals) > 0
 		switch {
@@ -93,8 +118,7 @@ func (n *Node) notOne(found []string) error {
 
 // reach admits a path that a build reads or probes for, and every link on the
 // way. It returns the path behind the links, or "" when nothing is there.
-func (r *run) reach(n *Node, p string) (string, []*refusal.Refusal) {
-	s := n.Source
+func (s *Source) reach(p string) (string, []*refusal.Refusal) {
 	real, links, err := s.Tree.Resolve(p)
 	var refusals []*refusal.Refusal
 	for _, link := range links {
@@ -103,7 +127,7 @@ func (r *run) reach(n *Node, p string) (string, []*refusal.Refusal) {
 	var linkError *materials.LinkError
 	switch {
 	case errors.As(err, &linkError):
-		return "", append(refusals, n.Source.refusal(refusal.Link, p, linkError.Error()))
+		return "", append(refusals, s.refusal(refusal.Link, p, linkError.Error()))
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return "", refusals
 	case err != nil:
@@ -117,16 +141,10 @@ func (r *run) reach(n *Node, p string) (string, []*refusal.Refusal) {
 
 // reference follows one reference the way kustomize would.
 func (r *run) reference(n *Node, ref kustfile.Reference) {
-	if ref.Kind == kustfile.Data {
-		if giturl.IsHTTP(ref.Text) {
-			r.refuse(n.named(), n.Source.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: files over http are not supported", ref.Field, giturl.Redact(ref.Text))))
-			return
-		}
-		r.local(n, ref)
-		return
-	}
-	u, err := giturl.Parse(ref.Text)
-	if ref.Kind == kustfile.Resource && !giturl.IsHTTP(ref.Text) && r.isFile(n, ref.Text) {
+	n.note(ref)
+	u, err := sourceurl.Parse(ref.Text, ref.Kind == kustfile.Data)
+	mayBeFile := ref.Kind == kustfile.Resource || ref.Kind == kustfile.Config
+	if mayBeFile && !giturl.IsHTTP(ref.Text) && r.isFile(n, ref.Text) {
 		if !errors.Is(err, giturl.ErrLocal) {
 			// If kustomize cannot use the file, it goes on to the URL.
 			r.refuse(n.named(), n.Source.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, which is a file and could be a URL as well; write ./%[2]s", ref.Field, giturl.Redact(ref.Text))))
@@ -135,24 +153,37 @@ func (r *run) reference(n *Node, ref kustfile.Reference) {
 		r.local(n, ref)
 		return
 	}
-	if giturl.LooksLikeFile(ref.Text) {
-		r.refuse(n.named(), n.Source.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: single files over http are not supported", ref.Field, giturl.Redact(ref.Text))))
-		return
-	}
 	switch {
 	case errors.Is(err, giturl.ErrLocal):
 		r.local(n, ref)
 	case err != nil:
 		r.refuse(n.named(), n.Source.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s: %v", ref.Field, err)))
+	case ref.Kind == kustfile.Base && u.Kind == sourceurl.File:
+		r.refuse(n.named(), n.Source.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, a file, where a directory is wanted", ref.Field, giturl.Redact(ref.Text))))
+	case ref.Kind == kustfile.Data && u.Kind != sourceurl.File:
+		r.refuse(n.named(), n.Source.refusal(refusal.Remote, n.File, fmt.Sprintf("field %s names %q, where a file is wanted", ref.Field, giturl.Redact(ref.Text))))
 	default:
-		r.remote(n, ref, u)
+		e := r.edge(n, ref)
+		e.Remote = true
+		r.follow(n, e, u, r.locked(n, u))
 	}
 }
 
-func (r *run) remote(n *Node, ref kustfile.Reference, u *giturl.URL) {
-	e := &Edge{Field: ref.Field, Text: giturl.Redact(ref.Text), Remote: true}
+// note keeps what acts on more than the resources that a kustomization loads.
+func (n *Node) note(ref kustfile.Reference) {
+	if strings.HasPrefix(ref.Field, "crds[") || strings.HasPrefix(ref.Field, "configurations[") {
+		n.configures = append(n.configures, ref.Field)
+	}
+}
+
+// edge adds a reference to its kustomization.
+func (r *run) edge(n *Node, ref kustfile.Reference) *Edge {
+	e := &Edge{
+		Field: ref.Field, Text: giturl.Redact(ref.Text), written: ref.Text,
+		resource: ref.Kind == kustfile.Resource || ref.Kind == kustfile.Config, configs: ref.Kind == kustfile.Config,
+	}
 	n.Edges = append(n.Edges, e)
-	r.follow(n, e, u)
+	return e
 }
 
 // isFile reports whether the text names a file of the snapshot, which
@@ -178,11 +209,11 @@ func (r *run) local(n *Node, ref kustfile.Reference) {
 		r.refuse(n.named(), one)
 		return
 	}
-	if err := n.inSubmodule(p); err != nil {
-		r.refuse(n.named(), err)
+	if e, ok := n.Source.submodule(p); ok {
+		r.intoSubmodule(n, ref, p, e)
 		return
 	}
-	real, refusals := r.reach(n, p)
+	real, refusals := n.Source.reach(p)
 	if len(refusals) > 0 {
 		r.refuse(n.named(), refusals...)
 		return
@@ -190,44 +221,55 @@ func (r *run) local(n *Node, ref kustfile.Reference) {
 	switch {
 	case real == "":
 		r.fail(n.named(), fmt.Errorf("field %s names %q: there is no such file or directory", ref.Field, giturl.Redact(ref.Text)))
-	case !n.Source.Tree.IsDir(real) && (isKustomization(p) || isKustomization(real)):
-		// What a build reads of it may have references rewritten.
-		r.refuse(n.named(), n.Source.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: a kustomization cannot be loaded as data", ref.Field, giturl.Redact(ref.Text))))
 	case !n.Source.Tree.IsDir(real):
-		n.Source.addData(real)
+		r.localFile(n, ref, p, real)
 	case ref.Kind == kustfile.Data:
-		r.fail(n.named(), fmt.Errorf("field %s names %q: this is a directory, where a file is wanted", ref.Field, giturl.Redact(ref.Text)))
+		r.fail(n.named(), isDirectory(ref))
 	default:
 		to, refusals := r.enter(n.Source, real)
 		r.refuse(n.named(), refusals...)
-		n.Edges = append(n.Edges, &Edge{Field: ref.Field, Text: giturl.Redact(ref.Text), To: to})
+		r.edge(n, ref).To = to
 	}
+}
+
+// localFile takes a file of the node's own source.
+func (r *run) localFile(n *Node, ref kustfile.Reference, p, real string) {
+	switch {
+	case isKustomization(p) || isKustomization(real):
+		r.refuse(n.named(), asData(n, ref))
+		return
+	case !r.mayLoad(n, real):
+		r.fail(n.named(), fmt.Errorf("field %s names %q: the file is not in or below the kustomization's own directory", ref.Field, giturl.Redact(ref.Text)))
+		return
+	}
+	n.Source.addData(real)
+	e, _ := n.Source.Tree.Lookup(real)
+	switch ref.Kind {
+	case kustfile.Resource:
+		n.resources = append(n.resources, real)
+	case kustfile.Config:
+		r.configs(n, ref.Field, e.Data)
+	}
+}
+
+// mayLoad reports whether a kustomization may load a file of its source. Where
+// restrictions are off, they are so for a local root alone: kustomize never
+// lets a clone out of its directories.
+func (r *run) mayLoad(n *Node, file string) bool {
+	if r.cfg.AnyFile && n.Source.Root && n.Source.Dir != "" {
+		return true
+	}
+	return n.Dir == "." || strings.HasPrefix(file, n.Dir+"/")
+}
+
+func isDirectory(ref kustfile.Reference) error {
+	return fmt.Errorf("field %s names %q: this is a directory, where a file is wanted", ref.Field, giturl.Redact(ref.Text))
+}
+
+// asData refuses a kustomization that is loaded as a file: what a build reads
+// of it may have references rewritten.
+func asData(n *Node, ref kustfile.Reference) *refusal.Refusal {
+	return n.Source.refusal(refusal.Unsupported, n.File, fmt.Sprintf("field %s names %q: a kustomization cannot be loaded as data", ref.Field, giturl.Redact(ref.Text)))
 }
 
 func isKustomization(p string) bool { return slices.Contains(kustfile.Names(), path.Base(p)) }
-
-// inSubmodule refuses a path at or below a submodule.
-func (n *Node) inSubmodule(p string) *refusal.Refusal {
-	e, ok := n.Source.submodule(p)
-	if !ok {
-		return nil
-	}
-	one := n.Source.refusal(refusal.Unsupported, p, fmt.Sprintf("lies in submodule %s, and submodules are not supported yet", e.Path))
-	one.Got = "submodule at commit " + e.Commit
-	return one
-}
-
-// submodule returns the submodule at or above a path.
-func (s *Source) submodule(p string) (materials.Entry, bool) {
-	for d := path.Clean(p); d != "." && d != ".."; d = path.Dir(d) {
-		if e, ok := s.Tree.Lookup(d); ok && e.Mode == materials.ModeSubmodule {
-			return e, true
-		}
-	}
-	return materials.Entry{}, false
-}
-
-func (s *Source) hasSubmodule(p string) bool {
-	_, ok := s.submodule(p)
-	return ok
-}

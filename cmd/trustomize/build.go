@@ -8,41 +8,23 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/api/types"
 
 	"github.com/trustomize/trustomize"
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/policy"
 )
-
-// refusedFlags are kustomize's flags that this version refuses, each with the
-// reason.
-var refusedFlags = map[string]string{
-	"enable-alpha-plugins":   "plugins are programs that nothing here verifies",
-	"enable-exec":            "executables are programs that nothing here verifies",
-	"enable-star":            "scripts are programs that nothing here verifies",
-	"enable-helm":            "charts are pulled and rendered by another program",
-	"helm-command":           "charts are pulled and rendered by another program",
-	"helm-api-versions":      "charts are pulled and rendered by another program",
-	"helm-kube-version":      "charts are pulled and rendered by another program",
-	"helm-debug":             "charts are pulled and rendered by another program",
-	"network":                "a build has no network",
-	"network-name":           "a build has no network",
-	"mount":                  "a build sees nothing but verified sources",
-	"env":                    "a build sees nothing but verified sources",
-	"as-current-user":        "a build starts no containers",
-	"enable-managedby-label": "the label would name this program's version",
-}
 
 func (a *app) build() *cobra.Command {
 	var output, record, restrictor, reorder string
-	var dev bool
+	var dev, managedBy bool
 	cmd := &cobra.Command{
 		Use:   "build [DIR|URL]",
 		Short: "Verify everything, then build, sign and log",
 		Long:  "Build prints what kustomize build prints, with signatures added. It prints nothing\nunless every source was vouched for and everything else succeeded.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkFlags(cmd, restrictor, reorder); err != nil {
-				return err
-			}
 			req, err := a.request(args)
 			if err != nil {
 				return err
@@ -50,7 +32,11 @@ func (a *app) build() *cobra.Command {
 			if dev && record != "" {
 				return fmt.Errorf("--record: a dev build has no provenance")
 			}
-			req.Dev, req.Options.Reorder = dev, reorder
+			req.Dev = dev
+			if req.Options, err = options(cmd.Flags(), restrictor, reorder); err != nil {
+				return err
+			}
+			req.Options.ManagedBy = managedBy || os.Getenv(konfig.EnableManagedbyLabelEnv) == "on"
 			progress := newProgress(a.stderr)
 			req.Observe = progress.observe
 			result, err := trustomize.Build(cmd.Context(), req)
@@ -62,45 +48,56 @@ func (a *app) build() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&output, "output", "o", "", "write to this file instead of standard output")
+	flags.StringVarP(&output, "output", "o", "", "write to this file, or one file per resource to this directory, instead of standard output")
 	flags.StringVar(&record, "record", "", "write the provenance, a Sigstore bundle, to this file")
 	flags.BoolVar(&dev, "dev", false, "take DIR as it is; verify its bases, sign and log nothing")
-	flags.StringVar(&restrictor, "load-restrictor", "LoadRestrictionsRootOnly", "LoadRestrictionsRootOnly; anything else is refused")
+	flags.StringVar(&restrictor, "load-restrictor", types.LoadRestrictionsRootOnly.String(), "LoadRestrictionsNone lets a local DIR load files of its source from outside of its own directories")
 	flags.StringVar(&reorder, "reorder", "", "legacy or none")
-	for name := range refusedFlags {
-		flags.String(name, "", "refused")
-		flags.Lookup(name).NoOptDefVal = "true"
-		flags.Lookup(name).Hidden = true
-	}
-	flags.StringP("refused-e", "e", "", "refused")
-	flags.Lookup("refused-e").Hidden = true
+	flags.BoolVar(&managedBy, "enable-managedby-label", false, "label resources as managed by kustomize "+trustomize.KustomizeVersion)
+	addAllowable(flags)
 	return cmd
 }
 
-// checkFlags refuses, by name, flags that would weaken a build.
-func checkFlags(cmd *cobra.Command, restrictor, reorder string) error {
-	var refusals []*refusal.Refusal
-	refuse := func(flag, reason string) {
-		refusals = append(refusals, &refusal.Refusal{Code: refusal.Flag, Reason: "--" + flag + ": " + reason})
+// addAllowable adds kustomize's flags that the policy has to allow, of
+// kustomize's own types (kustomize/v5/commands/build, v5.8.2), so that what
+// follows one on a command line is read the same way.
+func addAllowable(flags *pflag.FlagSet) {
+	for name := range policy.Flags() {
+		const usage = "refused, unless the policy allows it"
+		switch name {
+		case "network-name", "helm-command", "helm-kube-version":
+			flags.String(name, "", usage)
+		case "mount", "helm-api-versions":
+			flags.StringArray(name, nil, usage)
+		case "env":
+			flags.StringArrayP(name, "e", nil, usage)
+		default:
+			flags.Bool(name, false, usage)
+		}
+		flags.Lookup(name).Hidden = true
 	}
-	for name, reason := range refusedFlags {
-		if cmd.Flags().Changed(name) && cmd.Flags().Lookup(name).Value.String() != "false" {
-			refuse(name, reason)
+}
+
+// options reads kustomize's flags.
+func options(flags *pflag.FlagSet, restrictor, reorder string) (trustomize.Options, error) {
+	o := trustomize.Options{Reorder: reorder}
+	for name := range policy.Flags() {
+		if flags.Changed(name) && flags.Lookup(name).Value.String() != "false" {
+			o.Flags = append(o.Flags, name)
 		}
 	}
-	if cmd.Flags().Changed("refused-e") {
-		refuse("env", refusedFlags["env"])
-	}
-	if !slices.Contains([]string{"", "LoadRestrictionsRootOnly", "rootOnly"}, restrictor) {
-		refuse("load-restrictor", "a kustomization reads nothing outside of its own directory in this version")
-	}
-	if len(refusals) > 0 {
-		return &trustomize.Refused{Refusals: refusals}
+	slices.Sort(o.Flags)
+	switch restrictor {
+	case types.LoadRestrictionsNone.String(), "none":
+		o.AnyFile = true
+	case types.LoadRestrictionsRootOnly.String(), "rootOnly", "":
+	default:
+		return o, fmt.Errorf("--load-restrictor: want %s or %s, not %q", types.LoadRestrictionsRootOnly, types.LoadRestrictionsNone, restrictor)
 	}
 	if !slices.Contains([]string{"", "legacy", "none"}, reorder) {
-		return fmt.Errorf("--reorder: want legacy or none, not %q", reorder)
+		return o, fmt.Errorf("--reorder: want legacy or none, not %q", reorder)
 	}
-	return nil
+	return o, nil
 }
 
 // emit writes a finished build: its provenance first, so that YAML never
@@ -115,6 +112,9 @@ func (a *app) emit(result *trustomize.Result, output, record string) error {
 		}
 	}
 	a.summarize(result)
+	if info, err := os.Stat(output); output != "" && err == nil && info.IsDir() {
+		return writeFiles(output, result.Files)
+	}
 	if output != "" {
 		return writeFile(output, result.YAML)
 	}
@@ -152,12 +152,33 @@ func logged(result *trustomize.Result) string {
 	return fmt.Sprintf(", logged as entry %d", result.Record.Index)
 }
 
+// writeFiles writes one file per resource. All are written beside their places
+// before the first is moved there.
+func writeFiles(dir string, files []trustomize.OutputFile) error {
+	if err := trustomize.CheckFiles(files); err != nil {
+		return fmt.Errorf("--output %s: %w", dir, err)
+	}
+	staged, err := os.MkdirTemp(dir, ".trustomize-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(staged)
+	for _, f := range files {
+		if err := os.WriteFile(filepath.Join(staged, f.Name), f.Data, 0o644); err != nil {
+			return err
+		}
+	}
+	for _, f := range files {
+		if err := os.Rename(filepath.Join(staged, f.Name), filepath.Join(dir, f.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeFile writes a file whole or not at all.
 func writeFile(file string, data []byte) error {
 	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
-		if info.IsDir() {
-			return fmt.Errorf("%s is a directory; writing one file per resource is not supported yet", file)
-		}
 		return os.WriteFile(file, data, 0o644) // a pipe or a device
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".trustomize-")

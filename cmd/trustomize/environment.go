@@ -63,14 +63,26 @@ const (
 // logClient talks to transparency logs. It tries again where a server is busy
 // or a connection breaks, and follows no redirect: the policy names the log.
 func logClient() *http.Client {
+	c := retrying()
+	c.HTTPClient.Timeout = logTimeout
+	return c.StandardClient()
+}
+
+// fetchTransport carries what sources are fetched with. It tries again likewise
+// and follows no redirect: whoever uses it decides about that. How long a fetch
+// may take is the policy's to say.
+func fetchTransport() http.RoundTripper {
+	return &retryablehttp.RoundTripper{Client: retrying()}
+}
+
+func retrying() *retryablehttp.Client {
 	c := retryablehttp.NewClient()
 	c.Logger = nil
 	c.RetryMax = logRetries
 	c.RetryWaitMin, c.RetryWaitMax = 250*time.Millisecond, 4*time.Second
-	c.HTTPClient.Timeout = logTimeout
 	c.HTTPClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.ErrorHandler = retryablehttp.PassthroughErrorHandler
-	return c.StandardClient()
+	return c
 }
 
 // splitLines makes sure that each line of an error is printed as one, with

@@ -112,7 +112,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.source, "source", "", "URL of the repository, perhaps with //path, that a local directory is a checkout of")
 	flags.StringVar(&a.format, "format", "text", "text or json")
 	flags.BoolVar(&a.offline, "offline", false, "use nothing but the cache")
-	cmd.AddCommand(a.build(), a.verify(), a.materials(), a.policyCmd(), a.keys(), a.version())
+	cmd.AddCommand(a.build(), a.verify(), a.lock(), a.materials(), a.policyCmd(), a.keys(), a.version())
 	return cmd
 }
 
@@ -137,7 +137,8 @@ func (a *app) request(args []string) (trustomize.Request, error) {
 	}
 	req := trustomize.Request{
 		Target: ".", Source: a.source, PolicyFile: a.policy, CacheDir: dir, Offline: a.offline,
-		Git: a.git, GitEnv: a.gitEnv, HTTPClient: logClient(), Password: a.password,
+		Git: a.git, GitEnv: a.gitEnv, HTTPClient: logClient(),
+		Transport: fetchTransport(), LookupEnv: os.LookupEnv, Password: a.password,
 	}
 	if len(args) == 1 {
 		req.Target = args[0]

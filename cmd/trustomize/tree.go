@@ -7,6 +7,7 @@ import (
 
 	"github.com/trustomize/trustomize"
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/resolver"
 )
 
@@ -46,7 +47,7 @@ func (t treePrinter) print(r *trustomize.Report) {
 		return
 	}
 	p := &treeState{treePrinter: t, refused: refused, shown: map[*resolver.Node]bool{}}
-	p.line("", p.source(r.Graph.Root))
+	p.line("", p.source(r.Graph.Root.Source, r.Graph.Root.Dir))
 	p.children("", r.Graph.Root)
 }
 
@@ -66,12 +67,14 @@ func (t *treeState) children(indent string, n *resolver.Node) {
 			branch, next = "└── ", "    "
 		}
 		switch {
+		case e.Source != nil:
+			t.line(indent+branch, t.source(e.Source, e.File))
 		case e.To == nil:
 			t.line(indent+branch, refusal.Printable(e.Text)+"  "+t.style.bad("not resolved"))
 		case !e.Remote:
 			t.line(indent+branch, refusal.Printable(e.To.Dir))
 		default:
-			t.line(indent+branch, t.source(e.To))
+			t.line(indent+branch, t.source(e.To.Source, e.To.Dir))
 		}
 		if e.To == nil {
 			continue
@@ -86,10 +89,12 @@ func (t *treeState) children(indent string, n *resolver.Node) {
 	}
 }
 
-// source describes a node together with its source.
-func (t *treeState) source(n *resolver.Node) string {
-	s := n.Source
-	name := refusal.Printable(s.Identity.At(n.Dir))
+// source describes a directory or a file together with its source.
+func (t *treeState) source(s *resolver.Source, at string) string {
+	if s.Kind == sourceurl.File {
+		at = "." // its identity names it already
+	}
+	name := refusal.Printable(s.Identity.At(at))
 	if s.Commit != "" {
 		name += t.style.dim("@" + refusal.Short(s.Commit))
 	}
@@ -115,6 +120,8 @@ func vouchedBy(vouchers []resolver.Voucher) string {
 			words = append(words, fmt.Sprintf("signed by %s (%s, %s)", v.Signer, refusal.Short(strings.TrimPrefix(v.Key, "sha256:")), bound))
 		case "pin":
 			words = append(words, "pinned")
+		case "lock":
+			words = append(words, "locked")
 		default:
 			words = append(words, "taken as it is")
 		}

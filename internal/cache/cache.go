@@ -10,14 +10,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
 // Cache is a directory that processes share.
 type Cache struct {
-	dir string
+	dir   string
+	grown atomic.Bool // something was put since the last trim
 }
 
 // staleAfter is the age at which a temporary file is taken for the remains of
@@ -31,7 +35,7 @@ func Open(dir string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	c := &Cache{dir}
+	c := &Cache{dir: dir}
 	if err := os.MkdirAll(c.Temp(), 0o700); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
@@ -96,7 +100,46 @@ func (c *Cache) Put(kind, name string, write func(io.Writer) error) error {
 	if err := os.Rename(f.Name(), c.path(kind, name)); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
+	c.grown.Store(true)
 	return nil
+}
+
+// Trim drops the files that were used longest ago until the rest have no more
+// bytes than the limit. Where nothing was put, there is nothing to do. A file
+// that another process is reading stays readable to it.
+func (c *Cache) Trim(limit int64) {
+	if !c.grown.Swap(false) {
+		return
+	}
+	type file struct {
+		path string
+		size int64
+		used time.Time
+	}
+	var files []file
+	var total int64
+	_ = filepath.WalkDir(c.dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // gone meanwhile
+		}
+		if d.IsDir() && p == c.Temp() {
+			return fs.SkipDir
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			files = append(files, file{p, info.Size(), info.ModTime()})
+			total += info.Size()
+		}
+		return nil
+	})
+	slices.SortFunc(files, func(a, b file) int { return a.used.Compare(b.used) })
+	for _, f := range files {
+		if total <= limit {
+			return
+		}
+		if os.Remove(f.path) == nil {
+			total -= f.size
+		}
+	}
 }
 
 // Remove drops a file that turned out not to hold what its name says.

@@ -39,15 +39,19 @@ func (g *Git) Refs(ctx context.Context, location string) ([]Ref, error) {
 	return refs, nil
 }
 
-// History fetches the commits that a ref reaches, without trees and blobs where
-// the server can leave them out, and hands them to use.
-func (g *Git) History(ctx context.Context, location string, ref Ref, progress func(int64), use func(gitobject.Store) error) error {
-	dir, err := g.initRepository(ctx, len(ref.Commit))
+// History fetches the commits that refs reach, without trees and blobs where the
+// server can leave them out, and hands them to use.
+func (g *Git) History(ctx context.Context, location string, refs []Ref, progress func(int64), use func(gitobject.Store) error) error {
+	dir, err := g.initRepository(ctx, len(refs[0].Commit))
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := g.fetch(ctx, dir, location, progress, "--filter=tree:0", "--end-of-options", location, "+"+ref.Name+":refs/fetched"); err != nil {
+	args := []string{"--filter=tree:0", "--end-of-options", location}
+	for _, ref := range refs {
+		args = append(args, "+"+ref.Name+":"+ref.Name)
+	}
+	if err := g.fetch(ctx, dir, location, progress, args...); err != nil {
 		return err
 	}
 	return g.objects(ctx, dir, filepath.Join(dir, "objects"), use)

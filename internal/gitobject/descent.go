@@ -15,12 +15,15 @@ const maxCommits = 1 << 21
 // ErrNoDescent says that a commit is not in the history of another.
 var ErrNoDescent = errors.New("not in the history")
 
-// Descent finds a shortest chain of commits from tip to commit, both included,
-// each a parent of the one before it. Every commit on the way is hashed again.
-// Without a chain the error is [ErrNoDescent].
-func Descent(store Store, tip, commit string) ([]string, error) {
-	child := map[string]string{tip: ""}
-	queue := []string{tip}
+// Descent finds a shortest chain of commits from one of the tips to commit,
+// both included, each a parent of the one before it. Every commit on the way is
+// hashed again. Without a chain the error is [ErrNoDescent].
+func Descent(store Store, tips []string, commit string) ([]string, error) {
+	child := map[string]string{}
+	for _, tip := range tips {
+		child[tip] = ""
+	}
+	queue := slices.Clone(tips)
 	for len(queue) > 0 {
 		at := queue[0]
 		queue = queue[1:]

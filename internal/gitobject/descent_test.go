@@ -28,7 +28,7 @@ func TestDescent(t *testing.T) {
 	m := memory{}
 	ids := history(t, m, map[string]string{"b": "a", "c": "b", "side": "a", "merge": "c side", "fork": "a"}, "a", "b", "c", "side", "merge", "fork")
 	for commit, want := range map[string]int{"merge": 1, "side": 2, "c": 2, "a": 3} {
-		found, err := Descent(m, ids["merge"], ids[commit])
+		found, err := Descent(m, []string{ids["merge"]}, ids[commit])
 		if err != nil || len(found) != want {
 			t.Fatalf("%s: %v, %v", commit, found, err)
 		}
@@ -55,7 +55,7 @@ func TestDescent(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Descent(m, ids["merge"], ids["fork"]); !errors.Is(err, ErrNoDescent) {
+	if _, err := Descent(m, []string{ids["merge"]}, ids["fork"]); !errors.Is(err, ErrNoDescent) {
 		t.Error(err)
 	}
 	// A chain whose links are not parents.
@@ -69,7 +69,7 @@ func TestDescent(t *testing.T) {
 	}
 	// A commit under another's name.
 	m[ids["c"]] = m[ids["fork"]]
-	if _, err := Descent(m, ids["merge"], ids["b"]); !errors.As(err, &object) {
+	if _, err := Descent(m, []string{ids["merge"]}, ids["b"]); !errors.As(err, &object) {
 		t.Error(err)
 	}
 }

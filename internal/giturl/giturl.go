@@ -26,6 +26,9 @@ import (
 // ErrLocal says that the text is no git URL but a local path.
 var ErrLocal = errors.New("not a git URL")
 
+// ErrNoRepository says that a URL has too few segments to name a repository.
+var ErrNoRepository = errors.New("no repository: want host/owner/name, or // behind the repository")
+
 // ErrSecret says that a URL carries a password. The text is not repeated.
 var ErrSecret = errors.New("the URL holds more than a user's name before @; credentials belong to the operator, not into a kustomization")
 
@@ -222,7 +225,7 @@ func splitPath(s string, file bool) (repository, dir string, err error) {
 	default:
 		segs := strings.SplitN(s, "/", 3)
 		if len(segs) < 2 {
-			return "", "", errors.New("no repository: want host/owner/name, or // behind the repository")
+			return "", "", ErrNoRepository
 		}
 		repository = segs[0] + "/" + segs[1]
 		if len(segs) == 3 {

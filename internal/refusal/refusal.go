@@ -43,6 +43,10 @@ const (
 	Unlisted     Code = "unlisted"
 	Malformed    Code = "malformed"
 	WrongPin     Code = "wrong-pin"
+	NoLock       Code = "no-lock"
+	StaleLock    Code = "stale-lock"
+	WrongRef     Code = "wrong-ref"
+	Config       Code = "config"
 	Link         Code = "link"
 	Object       Code = "object"
 	Flag         Code = "flag"
@@ -74,8 +78,12 @@ func Codes() []Meaning {
 		{Changed, "a file's bytes are not those that were signed"},
 		{Missing, "a file that the list names is not there"},
 		{Unlisted, "a file is there that the list does not name"},
-		{Malformed, "source-materials or trustomize.source is not well-formed"},
+		{Malformed, "source-materials, trustomize.source or trustomize.lock is not well-formed"},
 		{WrongPin, "the source is not at a commit or digest that the rule pins"},
+		{NoLock, "the rule wants the source locked, and no lock that it accepts has an entry for it"},
+		{StaleLock, "the lock contradicts itself, the source, or what the kustomization refers to"},
+		{WrongRef, "no ref that the rule allows reaches the commit"},
+		{Config, "a source other than the root changes how others are merged, and its rule does not allow it"},
 		{Link, "a symbolic link leaves its scope, dangles, loops or is not vouched for"},
 		{Object, "a git object is not what its name says, or the tree is not one that can be checked"},
 		{Flag, "an option would weaken the build and the policy does not allow it"},

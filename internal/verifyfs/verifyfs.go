@@ -30,6 +30,7 @@ type Mount struct {
 	Tree     *materials.Tree   // the snapshot
 	Checked  map[string]bool   // paths that were checked, links included
 	Replaced map[string][]byte // contents that differ from the snapshot's: rewritten kustomizations
+	Added    map[string][]byte // checked files of other sources, at paths that the snapshot lacks
 
 	// Kustomizations are the files that were examined as such, links
 	// followed. Any other file of such a name is not served.
@@ -85,6 +86,9 @@ func (f *FS) locate(p string) (m Mount, real string, err error) {
 	if rest == "" {
 		rest = "."
 	}
+	if _, added := m.Added[rest]; added {
+		return m, rest, nil
+	}
 	real, links, err := m.Tree.Resolve(rest)
 	if err != nil {
 		return Mount{}, "", err
@@ -118,6 +122,9 @@ func (f *FS) ReadFile(p string) ([]byte, error) {
 	}
 	if m.Tree.IsDir(real) {
 		return nil, &fs.PathError{Op: "read", Path: p, Err: errors.New("is a directory")}
+	}
+	if data, ok := m.Added[real]; ok {
+		return append([]byte(nil), data...), nil
 	}
 	if !m.Checked[real] {
 		return nil, f.violate(path.Join("/", m.Name, real))
