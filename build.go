@@ -78,7 +78,7 @@ func run(g *resolver.Graph, o Options) (resmap.ResMap, error) {
 	defer openapi.ResetOpenAPI()
 	resources, err := kustomize(o.krusty(), files, target)
 	if violation := files.Violation(); violation != nil {
-		return nil, refuse(refusal.Unlisted, original(g, violation.Error()))
+		return nil, violated(g, violation)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("build: %s", original(g, err.Error()))
@@ -103,18 +103,33 @@ func kustomize(options *krusty.Options, files *verifyfs.FS, target string) (reso
 	return krusty.MakeKustomizer(options).Run(files, target)
 }
 
+// violated turns an attempt to read what nobody vouches for into a refusal.
+func violated(g *resolver.Graph, violation error) error {
+	var one *refusal.Refusal
+	if errors.As(violation, &one) {
+		return &Refused{Refusals: []*refusal.Refusal{one}}
+	}
+	return refuse(refusal.Unlisted, original(g, violation.Error()))
+}
+
 var mounted = regexp.MustCompile(`(?:(?:\.\./)+|/)source-[0-9]+\b|\.trustomize-[0-9]+\b`)
 
 // original puts sources' names in place of the directories that they have
 // during a build.
 func original(g *resolver.Graph, text string) string {
 	names := g.MountNames()
-	return mounted.ReplaceAllStringFunc(text, func(match string) string {
+	text = mounted.ReplaceAllStringFunc(text, func(match string) string {
 		if name, ok := names[match[strings.LastIndex(match, "/")+1:]]; ok {
 			return name
 		}
 		return match
 	})
+	for name, source := range names {
+		if !strings.HasPrefix(name, "source-") && !strings.HasPrefix(name, ".") {
+			text = strings.ReplaceAll(text, "'/"+name, "'"+source) // a local root
+		}
+	}
+	return text
 }
 
 // finish signs the resources and records how they came about.

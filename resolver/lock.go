@@ -54,21 +54,19 @@ func (r *run) rootLock(s *Source, dir string) *lockFile {
 	if err != nil {
 		return nil // entering it will say why
 	}
-	l, err := r.findLock(s, real)
-	if err != nil {
-		r.report(place{}, s.Identity, s.Commit, err)
-	}
+	l, refusals := findLock(s, real)
+	r.refuse(place{}, refusals...)
 	return l
 }
 
 // findLock reads the nearest lock at or above a directory. That there is none
 // must be so by the lists' word as well.
-func (r *run) findLock(s *Source, dir string) (*lockFile, error) {
+func findLock(s *Source, dir string) (*lockFile, []*refusal.Refusal) {
 	for d := dir; ; d = path.Dir(d) {
 		p := path.Join(d, lockfile.Name)
 		real, refusals := s.reach(p)
 		if len(refusals) > 0 {
-			return nil, refusals[0]
+			return nil, refusals
 		}
 		if real != "" && !s.Tree.IsDir(real) {
 			e, _ := s.Tree.Lookup(real)
@@ -80,25 +78,23 @@ func (r *run) findLock(s *Source, dir string) (*lockFile, error) {
 	}
 }
 
-func readLock(s *Source, p string, data []byte) (*lockFile, error) {
+func readLock(s *Source, p string, data []byte) (*lockFile, []*refusal.Refusal) {
 	f, err := lockfile.Parse(data)
 	var contradiction *lockfile.Contradiction
-	if errors.As(err, &contradiction) {
-		return nil, s.stale(p, err.Error())
+	if err != nil && !errors.As(err, &contradiction) {
+		return nil, []*refusal.Refusal{s.refusal(refusal.Malformed, p, err.Error())}
 	}
-	if err != nil {
-		return nil, s.refusal(refusal.Malformed, p, err.Error())
+	if err == nil {
+		if one, other, found := contradicting(f.Entries()); found {
+			contradiction = &lockfile.Contradiction{One: one, Other: other}
+		}
 	}
-	if one, other, ok := contradicting(f.Entries()); ok {
-		return nil, s.stale(p, "two lines contradict each other: \""+one.String()+"\" and \""+other.String()+"\"")
+	if contradiction != nil {
+		one := s.refusal(refusal.StaleLock, p, contradiction.Error())
+		one.Hints = []string{"remove the wrong line, or make the lock again: trustomize lock"}
+		return nil, []*refusal.Refusal{one}
 	}
 	return &lockFile{f, p, s.Identity.At(p)}, nil
-}
-
-func (s *Source) stale(p, reason string) *refusal.Refusal {
-	one := s.refusal(refusal.StaleLock, p, reason)
-	one.Hints = []string{"remove the wrong line, or make the lock again: trustomize lock"}
-	return one
 }
 
 // contradicting finds two entries that give one ref of one source two commits,
@@ -137,11 +133,8 @@ func (r *run) locked(n *Node, u *sourceurl.URL) *Lock {
 	if n.Source.Root || len(accepted) == 0 {
 		return nil
 	}
-	l, err := r.findLock(n.Source, n.Dir)
-	if err != nil {
-		r.report(n.own(), n.Source.Identity, n.Source.Commit, err)
-		return nil
-	}
+	l, refusals := findLock(n.Source, n.Dir)
+	r.refuse(n.own(), refusals...)
 	if l == nil {
 		return nil
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
+	"github.com/trustomize/trustomize/internal/kustfile"
 	"github.com/trustomize/trustomize/internal/verifyfs"
 )
 
@@ -25,11 +27,27 @@ func (g *Graph) Mounts() (mounts []verifyfs.Mount, target string, err error) {
 			return nil, "", fmt.Errorf("%s: %w", n.Name(), err)
 		}
 	}
-	mounts = append(mounts, l.mount(mountName(0), g.Root.Source))
+	root := g.rootName()
+	mounts = append(mounts, l.mount(root, g.Root.Source))
 	for _, e := range l.edges {
 		mounts = append(mounts, l.mount(l.names[e], e.To.Source))
 	}
-	return mounts, path.Join("/", mountName(0), g.Root.Dir), nil
+	return mounts, path.Join("/", root, g.Root.Dir), nil
+}
+
+// rootName is the name of the root's directory: that of a local one stays, since
+// a plugin without a value takes it for one.
+func (g *Graph) rootName() string {
+	name := path.Base(g.Root.Source.Dir)
+	if g.Root.Source.Dir == "" || name == "/" || isMountName(name) {
+		return mountName(0)
+	}
+	return name
+}
+
+func isMountName(name string) bool {
+	_, err := strconv.Atoi(strings.TrimPrefix(name, "source-"))
+	return err == nil && strings.HasPrefix(name, "source-")
 }
 
 func mountName(i int) string { return fmt.Sprintf("source-%d", i) }
@@ -144,13 +162,27 @@ func (l *layout) mount(name string, s *Source) verifyfs.Mount {
 			visited[real] = true
 		}
 	}
-	return verifyfs.Mount{Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s], Added: l.added[s], Kustomizations: visited}
+	return verifyfs.Mount{
+		Name: name, Tree: s.Tree, Checked: s.Checked(), Replaced: l.replaced[s], Added: l.added[s], Kustomizations: visited,
+		Admit: s.admitNow,
+	}
+}
+
+// admitNow checks a file of which only the build knew that it is read.
+func (s *Source) admitNow(p string) error {
+	if refusals := s.admit(p); len(refusals) > 0 {
+		return refusals[0]
+	}
+	if e, ok := s.Tree.Lookup(p); ok {
+		return kustfile.CheckAliases(e.Data)
+	}
+	return nil
 }
 
 // MountNames returns what is mounted in each directory, for messages.
 func (g *Graph) MountNames() map[string]string {
 	l := g.layout()
-	names := map[string]string{mountName(0): string(g.Root.Source.Identity)}
+	names := map[string]string{g.rootName(): string(g.Root.Source.Identity)}
 	for _, e := range l.edges {
 		names[l.names[e]] = string(e.To.Source.Identity)
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/trustomize/trustomize/internal/git"
 	"github.com/trustomize/trustomize/internal/gitobject"
 	"github.com/trustomize/trustomize/internal/identity"
+	"github.com/trustomize/trustomize/internal/kustfile"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/materials"
@@ -249,11 +250,15 @@ func (r *run) take(from *Node, e *Edge, s *Source, file string, origin Origin) {
 		return
 	}
 	r.schema(from, e, s)
+	entry, _ := s.Tree.Lookup(file)
+	if err := kustfile.CheckAliases(entry.Data); err != nil {
+		r.fail(from.named(), fmt.Errorf("%s: %w", s.Identity, err))
+		return
+	}
 	r.mu.Lock()
 	e.Source, e.File, e.origin = s, file, origin
 	r.mu.Unlock()
 	if e.configs {
-		entry, _ := s.Tree.Lookup(file)
 		r.configs(from, e.Field, entry.Data)
 	}
 }

@@ -54,7 +54,7 @@ func (r *run) localSource(root Root) (*Source, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	s := &Source{Kind: sourceurl.Git, Root: true, Dir: top, written: "file://" + top}
+	s := &Source{Kind: sourceurl.Git, Root: true, Dir: top, written: "file://" + top, submodules: true}
 	if root.Source != nil {
 		s.Identity, s.written = root.Source.Identity, root.Source.Location
 	} else if s.Identity, err = identity.File(top); err != nil {
@@ -63,7 +63,11 @@ func (r *run) localSource(root Root) (*Source, string, error) {
 	if !root.Unverified && !r.cfg.Policy.Knows(s.Identity) {
 		return nil, "", noRule(s.Identity, top)
 	}
-	if s.Tree, err = localdir.Read(top, r.limits()); err != nil {
+	read := localdir.Read
+	if root.Unverified {
+		read = localdir.ReadAsIs
+	}
+	if s.Tree, err = read(top, r.limits()); err != nil {
 		return nil, "", err
 	}
 	s.Digest = s.Tree.Digest()

@@ -244,6 +244,10 @@ func (r *run) localFile(n *Node, ref kustfile.Reference, p, real string) {
 	}
 	n.Source.addData(real)
 	e, _ := n.Source.Tree.Lookup(real)
+	if err := kustfile.CheckAliases(e.Data); err != nil {
+		r.fail(n.named(), fmt.Errorf("%s: %w", n.Source.Identity.At(real), err))
+		return
+	}
 	switch ref.Kind {
 	case kustfile.Resource:
 		n.resources = append(n.resources, real)

@@ -13,13 +13,11 @@ package kustfile
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/yaml"
-
-	"github.com/trustomize/trustomize/internal/giturl"
 )
 
 // Names returns the file names under which a kustomization may lie. kustomize
@@ -65,7 +63,28 @@ func Parse(content []byte) (*File, error) {
 	if err := f.kust.Unmarshal(content); err != nil {
 		return nil, err
 	}
+	for _, text := range f.embedded() {
+		if err := CheckAliases([]byte(text)); err != nil {
+			return nil, err
+		}
+	}
 	return f, nil
+}
+
+// embedded returns the documents that the kustomization holds as text.
+func (f *File) embedded() []string {
+	k := &f.kust
+	texts := slices.Concat(k.Generators, k.Transformers, k.Validators)
+	for _, p := range k.Patches {
+		texts = append(texts, p.Patch)
+	}
+	for _, p := range k.PatchesJson6902 {
+		texts = append(texts, p.Patch)
+	}
+	for _, p := range k.PatchesStrategicMerge {
+		texts = append(texts, string(p))
+	}
+	return texts
 }
 
 // References returns all references, in the order in which kustomize follows
@@ -163,14 +182,8 @@ func (w walker) pairs(at string, g *types.KvPairSources) {
 // inline reports whether an entry of patchesStrategicMerge is a patch rather
 // than the path of one. kustomize takes it for a patch when it can.
 func inline(text string) bool {
-	if giturl.IsHTTP(text) {
-		return false
-	}
-	if strings.Contains(text, "\n") {
-		return true // of several documents, the first may be empty
-	}
-	var object map[string]any
-	return yaml.Unmarshal([]byte(text), &object) == nil && len(object) > 0
+	_, err := resources.RF().SliceFromBytes([]byte(text))
+	return err == nil
 }
 
 // Unsupported returns the fields of the kustomization that this version does

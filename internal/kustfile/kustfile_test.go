@@ -134,6 +134,23 @@ configMapGenerator:
 	}
 }
 
+func TestCheckAliases(t *testing.T) {
+	for doc, bad := range map[string]bool{
+		"data: &d {self: *d}\n":                          true,
+		"a: 1\n---\ndata: &d [x, {y: [*d]}]\n":           true,
+		"a: &a {x: 1}\nb: *a\nc: {<<: *a}\n":             false,
+		"a: &a {x: 1}\nb: &b {y: *a}\nc: [*b, *a, *b]\n": false,
+		"no * yaml: [ &\n":                               false,
+	} {
+		if err := CheckAliases([]byte(doc)); (err != nil) != bad {
+			t.Errorf("%q: %v", doc, err)
+		}
+	}
+	if _, err := Parse([]byte("patches: [{patch: \"{kind: &k {x: *k}}\"}]\n")); err == nil {
+		t.Error("a patch that contains itself is accepted")
+	}
+}
+
 func TestJoin(t *testing.T) {
 	for _, tc := range []struct {
 		dir, ref, want string

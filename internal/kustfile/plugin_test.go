@@ -8,15 +8,15 @@ import (
 
 func TestConfigs(t *testing.T) {
 	for doc, want := range map[string]string{
-		"kind: ConfigMapGenerator\nfiles: [a, k=b]\nenvs: [c]\nenv: d\n":                      "files[0]=a files[1]=b envs[0]=c env=d",
-		"kind: SecretGenerator\nFiles: [a]\n":                                                 "files[0]=a",
-		"kind: PatchTransformer\npath: p.yaml\n":                                              "path=p.yaml",
-		"kind: PatchJson6902Transformer\npath: https://h/p.yaml\n":                            "path=https://h/p.yaml",
-		"kind: PatchStrategicMergeTransformer\npaths: [a.yaml, 'kind: X']\n":                  "paths[0]=a.yaml",
-		"kind: ReplacementTransformer\nreplacements: [{path: r.yaml}, {source: {kind: X}}]\n": "replacements[0].path=r.yaml",
-		"kind: ValueAddTransformer\nvalue: x\ntargetFilePath: t.yaml\n":                       "targetFilePath=t.yaml",
-		"kind: PrefixTransformer\nprefix: x\n":                                                "",
-		"kind: HelmChartInflationGenerator\nchartName: x\n":                                   "!charts",
+		"kind: ConfigMapGenerator\nfiles: [a, k=b]\nenvs: [c]\nenv: d\n":                                       "files[0]=a files[1]=b envs[0]=c env=d",
+		"kind: SecretGenerator\nFiles: [a]\n":                                                                  "files[0]=a",
+		"kind: PatchTransformer\npath: p.yaml\n":                                                               "path=p.yaml",
+		"kind: PatchJson6902Transformer\npath: https://h/p.yaml\n":                                             "path=https://h/p.yaml",
+		"kind: PatchStrategicMergeTransformer\npaths: [a.yaml, 'kind: X', '{kind: X, metadata: {name: y}}']\n": "paths[0]=a.yaml paths[1]=kind: X",
+		"kind: ReplacementTransformer\nreplacements: [{path: r.yaml}, {source: {kind: X}}]\n":                  "replacements[0].path=r.yaml",
+		"kind: ValueAddTransformer\nvalue: x\ntargetFilePath: t.yaml\n":                                        "targetFilePath=t.yaml",
+		"kind: PrefixTransformer\nprefix: x\n":                                                                 "",
+		"kind: HelmChartInflationGenerator\nchartName: x\n":                                                    "!charts",
 		"kind: Nosuch\n": "!no builtin plugin",
 	} {
 		doc += "apiVersion: builtin\nmetadata: {name: n}\n"

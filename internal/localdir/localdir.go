@@ -84,25 +84,62 @@ func Real(dir string) (string, error) {
 
 // Read reads everything below root but .git into a tree. A directory below it
 // that has a .git of its own is a submodule: it appears with its commit and
-// without its files. Sockets, devices and pipes are errors.
+// without its files; one without a commit has zeros for it. Sockets, devices and
+// pipes are errors.
 func Read(root string, limits gitobject.Limits) (*materials.Tree, error) {
+	return read(root, limits, false)
+}
+
+// ReadAsIs is Read for a directory of which no list is asked: a repository in it
+// that .gitmodules does not name is a directory like others.
+func ReadAsIs(root string, limits gitobject.Limits) (*materials.Tree, error) {
+	return read(root, limits, true)
+}
+
+func read(root string, limits gitobject.Limits, asIs bool) (*materials.Tree, error) {
 	dir, err := os.OpenRoot(root)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	r := &reader{root: dir, limits: limits, left: limits.Bytes}
+	r := &reader{root: dir, limits: limits, left: limits.Bytes, asIs: asIs}
+	if asIs {
+		r.named = namedSubmodules(dir)
+	}
 	if err := r.dir("."); err != nil {
 		return nil, err
 	}
 	return materials.NewTree(r.entries)
 }
 
+// noCommit stands for the commit of a repository that has none.
+const noCommit = "0000000000000000000000000000000000000000"
+
 type reader struct {
 	root    *os.Root // every path is opened below it, whatever links say
 	limits  gitobject.Limits
 	left    int64
+	asIs    bool
+	named   map[string]bool // submodules in .gitmodules, where that counts
 	entries []materials.Entry
+}
+
+// namedSubmodules returns the paths that .gitmodules names, as far as they are
+// written plainly. What is missed is read as a directory, which nobody vouches
+// for.
+func namedSubmodules(root *os.Root) map[string]bool {
+	named := map[string]bool{}
+	data, err := root.ReadFile(".gitmodules")
+	if err != nil {
+		return named
+	}
+	for line := range strings.Lines(string(data)) {
+		key, value, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(key) == "path" {
+			named[path.Clean(strings.TrimSpace(value))] = true
+		}
+	}
+	return named
 }
 
 func (r *reader) dir(dir string) error {
@@ -116,7 +153,7 @@ func (r *reader) dir(dir string) error {
 		return err
 	}
 	for _, name := range names {
-		if dir == "." && name == ".git" {
+		if name == ".git" && (dir == "." || r.asIs) {
 			continue
 		}
 		if err := r.entry(path.Join(dir, name)); err != nil {
@@ -132,12 +169,12 @@ func (r *reader) entry(p string) error {
 		return err
 	}
 	if info.IsDir() {
-		if _, err := r.root.Lstat(path.Join(p, ".git")); err != nil {
+		if _, err := r.root.Lstat(path.Join(p, ".git")); err != nil || r.asIs && !r.named[p] {
 			return r.dir(p)
 		}
 		commit, err := Head(filepath.Join(r.root.Name(), filepath.FromSlash(p)))
 		if err != nil {
-			return fmt.Errorf("%s is a repository of its own, and its commit cannot be read: %w", p, err)
+			commit.ID = noCommit
 		}
 		return r.add(materials.Entry{Path: p, Mode: materials.ModeSubmodule, Commit: commit.ID})
 	}

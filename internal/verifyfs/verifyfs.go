@@ -32,6 +32,11 @@ type Mount struct {
 	Replaced map[string][]byte // contents that differ from the snapshot's: rewritten kustomizations
 	Added    map[string][]byte // checked files of other sources, at paths that the snapshot lacks
 
+	// Admit, when set, checks a path that the build asks for and that was not
+	// checked before: which files some plugins read is known only when the
+	// build has made their configuration. An error says why it is not served.
+	Admit func(path string) error
+
 	// Kustomizations are the files that were examined as such, links
 	// followed. Any other file of such a name is not served.
 	Kustomizations map[string]bool
@@ -65,8 +70,22 @@ func (f *FS) Violation() error {
 	return f.violation
 }
 
-func (f *FS) violate(p string) error {
-	err := fmt.Errorf("%w: %s", ErrUnchecked, p)
+// checked reports whether a path was checked, or stands a check now.
+func (f *FS) checked(m Mount, p string) error {
+	if m.Checked[p] {
+		return nil
+	}
+	cause := ErrUnchecked
+	if m.Admit != nil {
+		if cause = m.Admit(p); cause == nil {
+			return nil
+		}
+	}
+	return f.violate(path.Join("/", m.Name, p), cause)
+}
+
+func (f *FS) violate(p string, cause error) error {
+	err := fmt.Errorf("%w: %s", cause, p)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.violation == nil {
@@ -94,8 +113,8 @@ func (f *FS) locate(p string) (m Mount, real string, err error) {
 		return Mount{}, "", err
 	}
 	for _, link := range links {
-		if !m.Checked[link] {
-			return Mount{}, "", f.violate(path.Join("/", name, link))
+		if err := f.checked(m, link); err != nil {
+			return Mount{}, "", err
 		}
 	}
 	return m, real, nil
@@ -126,11 +145,11 @@ func (f *FS) ReadFile(p string) ([]byte, error) {
 	if data, ok := m.Added[real]; ok {
 		return append([]byte(nil), data...), nil
 	}
-	if !m.Checked[real] {
-		return nil, f.violate(path.Join("/", m.Name, real))
+	if err := f.checked(m, real); err != nil {
+		return nil, err
 	}
 	if slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(real)) && !m.Kustomizations[real] {
-		return nil, f.violate(path.Join("/", m.Name, real))
+		return nil, f.violate(path.Join("/", m.Name, real), ErrUnchecked)
 	}
 	if data, ok := m.Replaced[real]; ok {
 		return append([]byte(nil), data...), nil

@@ -12,11 +12,12 @@ import (
 )
 
 // TestParity builds each case with kustomize and with trustomize, whose bytes
-// must be the same. Where a case is called fail-..., both must fail. The case's
-// kustomization lies in overlay, where there is one.
+// must be the same. Where a case is called fail-..., both must fail; where it is
+// called refused-..., trustomize alone refuses. The case's kustomization lies in
+// overlay, where there is one.
 func TestParity(t *testing.T) {
 	cases, err := filepath.Glob("parity/*.txtar")
-	if err != nil || len(cases) < 10 {
+	if err != nil || len(cases) < 150 {
 		t.Fatalf("%d cases, %v", len(cases), err)
 	}
 	policy := filepath.Join(t.TempDir(), "policy.yaml")
@@ -27,19 +28,40 @@ func TestParity(t *testing.T) {
 	for _, file := range cases {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := extract(t, file)
-			want, wantErr := exec.Command(filepath.Join(bin, "kustomize"), "build", dir).Output()
-			cmd := exec.Command(filepath.Join(bin, "trustomize"), "build", "--dev", "--policy", policy, "--cache", cache, dir)
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			got, gotErr := cmd.Output()
-			if fails := strings.HasPrefix(name, "fail-"); fails != (wantErr != nil) || fails != (gotErr != nil) {
-				t.Fatalf("kustomize: %v, trustomize: %v\n%s", wantErr, gotErr, stderr.String())
-			}
-			if !bytes.Equal(got, want) {
-				t.Errorf("got\n%s\nwant\n%s", got, want)
-			}
+			compare(t, name, []string{dir}, []string{"--policy", policy, "--cache", cache}, os.Environ())
 		})
+	}
+}
+
+// compare runs both programs and holds their outputs and failures against each
+// other. own are arguments for trustomize alone.
+func compare(t *testing.T, name string, args, own, env []string) {
+	t.Helper()
+	run := func(program string, args ...string) ([]byte, string, int) {
+		cmd := exec.Command(filepath.Join(bin, program), args...)
+		cmd.Env = env
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil && cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return out, stderr.String(), cmd.ProcessState.ExitCode()
+	}
+	want, wantErr, wantStatus := run("kustomize", append([]string{"build"}, args...)...)
+	got, gotErr, gotStatus := run("trustomize", append(append([]string{"build", "--dev"}, own...), args...)...)
+	fails, refuses := strings.HasPrefix(name, "fail-"), strings.HasPrefix(name, "refused-")
+	switch {
+	case fails != (wantStatus != 0):
+		t.Fatalf("kustomize ends with %d: %s", wantStatus, wantErr)
+	case refuses && gotStatus != 3, fails && gotStatus == 0, !fails && !refuses && gotStatus != 0:
+		t.Fatalf("trustomize ends with %d: %s", gotStatus, gotErr)
+	case refuses && len(got) > 0:
+		t.Errorf("a refusal, and output:\n%s", got)
+	case !refuses && !bytes.Equal(got, want):
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

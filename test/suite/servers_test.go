@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -98,14 +99,8 @@ func stop(cmd *exec.Cmd) {
 // authority to trust; "requests" in the directory counts fetches.
 func startGitHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	root := ts.MkAbs(args[0])
-	execPath, err := exec.Command("git", "--exec-path").Output()
+	backend, err := gitBackend(root, ts.Getenv("GIT_CONFIG_GLOBAL"))
 	ts.Check(err)
-	backend := &cgi.Handler{
-		Path: filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend"),
-		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=" + ts.Getenv("GIT_CONFIG_GLOBAL")},
-		// git's protocol version travels in a header.
-		InheritEnv: []string{"PATH"},
-	}
 	var fetches atomic.Int64
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/git-upload-pack") {
@@ -128,50 +123,83 @@ func startGitHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("GIT_HOST", server.Listener.Addr().String())
 }
 
+// gitBackend serves the repositories below a directory over http, through git's
+// own http-backend.
+func gitBackend(root, gitConfig string) (http.Handler, error) {
+	execPath, err := exec.Command("git", "--exec-path").Output()
+	return &cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(execPath)), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=" + gitConfig},
+		// git's protocol version travels in a header.
+		InheritEnv: []string{"PATH"},
+	}, err
+}
+
 // startGitSSH runs an sshd for the present user on loopback and sets SSH_HOST
 // and GIT_SSH_COMMAND.
 func startGitSSH(ts *testscript.TestScript, _ bool, _ []string) {
 	dir := ts.MkAbs("ssh")
-	ts.Check(os.MkdirAll(dir, 0o700))
+	host, command, stop, err := serveSSH(dir)
+	ts.Check(err)
+	ts.Defer(stop)
+	ts.Setenv("SSH_HOST", host)
+	ts.Setenv("SSH_DIR", dir)
+	ts.Setenv("GIT_SSH_COMMAND", command)
+}
+
+// serveSSH runs an sshd with its keys in a directory: user, host, known_hosts.
+func serveSSH(dir string) (host, command string, end func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", "", nil, err
+	}
 	for _, key := range []string{"host", "user"} {
-		out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key)).CombinedOutput()
-		if err != nil {
-			ts.Fatalf("ssh-keygen: %s", out)
+		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key)).CombinedOutput(); err != nil {
+			return "", "", nil, fmt.Errorf("ssh-keygen: %s", out)
 		}
 	}
-	port := freePorts(ts, 1)[0]
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", nil, err
+	}
+	host = l.Addr().String()
+	l.Close()
 	config := strings.Join([]string{
-		"ListenAddress 127.0.0.1:" + port, "HostKey " + filepath.Join(dir, "host"), "PidFile none",
+		"ListenAddress " + host, "HostKey " + filepath.Join(dir, "host"), "PidFile none",
 		"AuthorizedKeysFile " + filepath.Join(dir, "user.pub"), "StrictModes no", "UsePAM no",
-		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes",
+		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "PermitRootLogin yes", "MaxStartups 100",
 	}, "\n") + "\n"
-	ts.Check(os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600))
+	hostKey, err := os.ReadFile(filepath.Join(dir, "host.pub"))
+	known := fmt.Sprintf("[127.0.0.1]:%s %s", host[strings.LastIndex(host, ":")+1:], hostKey)
+	if err := errors.Join(err, os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600),
+		os.WriteFile(filepath.Join(dir, "known_hosts"), []byte(known), 0o600)); err != nil {
+		return "", "", nil, err
+	}
 	_ = os.MkdirAll("/run/sshd", 0o755) // where the distribution's init would make it
 	var output bytes.Buffer
 	cmd := exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", filepath.Join(dir, "config"))
 	cmd.Stdout, cmd.Stderr = &output, &output
-	ts.Check(cmd.Start())
-	ts.Defer(func() { stop(cmd) })
-	waitPort(ts, port, &output)
-	hostKey, err := os.ReadFile(filepath.Join(dir, "host.pub"))
-	ts.Check(err)
-	known := fmt.Sprintf("[127.0.0.1]:%s %s", port, hostKey)
-	ts.Check(os.WriteFile(filepath.Join(dir, "known_hosts"), []byte(known), 0o600))
-	ts.Setenv("SSH_HOST", "127.0.0.1:"+port)
-	ts.Setenv("GIT_SSH_COMMAND", fmt.Sprintf("ssh -F none -i %s -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes",
-		filepath.Join(dir, "user"), filepath.Join(dir, "known_hosts")))
+	if err := cmd.Start(); err != nil {
+		return "", "", nil, err
+	}
+	if !accepts(host) {
+		stop(cmd)
+		return "", "", nil, fmt.Errorf("sshd did not start: %s", output.String())
+	}
+	command = fmt.Sprintf("ssh -F none -i %s -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes",
+		filepath.Join(dir, "user"), filepath.Join(dir, "known_hosts"))
+	return host, command, func() { stop(cmd) }, nil
 }
 
-func waitPort(ts *testscript.TestScript, port string, output *bytes.Buffer) {
+func accepts(host string) bool {
 	for range 50 {
-		c, err := net.Dial("tcp", "127.0.0.1:"+port)
+		c, err := net.Dial("tcp", host)
 		if err == nil {
 			c.Close()
-			return
+			return true
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	ts.Fatalf("sshd did not start: %s", output.String())
+	return false
 }
 
 // countEntries holds the number of entries in the log against what the script
