@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -265,17 +266,13 @@ func TestReadLimits(t *testing.T) {
 func TestReadBomb(t *testing.T) {
 	zeros := strings.Repeat("\x00", 64<<20)
 	for name, data := range map[string][]byte{"a.tgz": tgz(t, item{name: "a", data: zeros}), "a.zip": zipOf(t, item{name: "a", data: zeros})} {
-		allocated := testing.Benchmark(func(b *testing.B) {
-			for range b.N {
-				_, err := read(name, data, roomy)
-				var limit *gitobject.LimitError
-				if !errors.As(err, &limit) {
-					b.Fatalf("%s: %v", name, err)
-				}
-			}
-		}).AllocedBytesPerOp()
-		if allocated > 16<<20 {
-			t.Errorf("%s: %d bytes allocated for a limit of %d", name, allocated, roomy.Bytes)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := read(name, data, roomy)
+		runtime.ReadMemStats(&after)
+		wantTooLarge(t, err, roomy.Bytes)
+		if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
+			t.Errorf("%s: %d bytes allocated for a limit of %d", name, got, roomy.Bytes)
 		}
 	}
 }

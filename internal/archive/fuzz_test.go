@@ -12,6 +12,8 @@ import (
 // the same again. Kind 0 is a zip, 1 a compressed tar, 2 a tar that is
 // compressed here, where mutations get past the checksum.
 func FuzzRead(f *testing.F) {
+	f.Add(byte(0), zipOf(f, item{name: "a", data: "x"}))
+	f.Add(byte(2), tarOf(f, headers([]item{{name: "./a", data: "x"}})...))
 	f.Add(byte(0), zipOf(f, sample[1:]...))
 	f.Add(byte(1), tgz(f, sample...))
 	f.Add(byte(2), tarOf(f, headers(sample)...))

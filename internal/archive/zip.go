@@ -90,29 +90,42 @@ func checkName(f *zip.File) error {
 	return nil
 }
 
-// Who made an entry, and so what its attributes mean.
+// The systems on which entries are made, and so what their attributes mean.
 const (
-	madeByUnix  = 3
-	madeByMacOS = 19
+	madeOnDOS  = 0
+	madeOnUnix = 3
+	madeOnNTFS = 10
+	madeOnVFAT = 14
 )
 
 // zipKind returns 0 for a file, fs.ModeDir or fs.ModeSymlink. A name that
-// ends in a slash is a directory to all, a mode only to some, so that both
-// must agree.
+// ends in a slash is a directory to all, attributes make it one only to some,
+// so that both must agree.
 func zipKind(f *zip.File) (fs.FileMode, error) {
+	const dosLabel, dosDir = 0x8, 0x10
 	const sIFMT, sIFDIR, sIFREG, sIFLNK = 0o170000, 0o040000, 0o100000, 0o120000
-	isDir := strings.HasSuffix(f.Name, "/")
-	unix := f.CreatorVersion>>8 == madeByUnix || f.CreatorVersion>>8 == madeByMacOS
-	switch mode := f.ExternalAttrs >> 16 & sIFMT; {
-	case mode == sIFDIR && isDir, mode == 0 && isDir:
-		return fs.ModeDir, nil
-	case mode == sIFREG && !isDir, mode == 0 && !isDir:
-		return 0, nil
-	case mode == sIFLNK && !isDir && unix:
-		return fs.ModeSymlink, nil
+	mode, madeOn := f.ExternalAttrs>>16, f.CreatorVersion>>8
+	switch madeOn {
+	case madeOnUnix:
+	case madeOnDOS, madeOnNTFS, madeOnVFAT:
+		if mode != 0 { // some programs obey it even so
+			return 0, fmt.Errorf("mode %06o, and not made on Unix", mode)
+		}
 	default:
-		return 0, fmt.Errorf("mode %06o, which does not fit its name or is neither a file's, a directory's nor a symbolic link's", f.ExternalAttrs>>16)
+		return 0, fmt.Errorf("made on system %d, whose attributes are not known", madeOn)
 	}
+	isDir := strings.HasSuffix(f.Name, "/")
+	switch {
+	case f.ExternalAttrs&dosLabel != 0, f.ExternalAttrs&dosDir != 0 && !isDir:
+		return 0, fmt.Errorf("DOS attributes %#x, which do not fit its name or are a volume's", f.ExternalAttrs&0xff)
+	case isDir && (mode&sIFMT == sIFDIR || mode&sIFMT == 0):
+		return fs.ModeDir, nil
+	case !isDir && (mode&sIFMT == sIFREG || mode&sIFMT == 0):
+		return 0, nil
+	case !isDir && mode&sIFMT == sIFLNK:
+		return fs.ModeSymlink, nil
+	}
+	return 0, fmt.Errorf("mode %06o, which does not fit its name or is neither a file's, a directory's nor a symbolic link's", mode)
 }
 
 // unpack returns an entry's content and holds it to what the directory says.

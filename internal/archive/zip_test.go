@@ -30,6 +30,15 @@ const (
 	storedEnd     = storedCentral + centralSize + 1
 )
 
+// attributes changes what stored returns.
+func attributes(madeOn byte, mode uint16, dos byte) func([]byte) []byte {
+	return func(z []byte) []byte {
+		z[storedCentral+5], z[storedCentral+38] = madeOn, dos
+		binary.LittleEndian.PutUint16(z[storedCentral+40:], mode)
+		return z
+	}
+}
+
 func TestReadZipRefuses(t *testing.T) {
 	le := binary.LittleEndian
 	for _, c := range []struct {
@@ -83,13 +92,17 @@ func TestReadZipRefuses(t *testing.T) {
 			z[storedCentral+9] |= 8
 			return z
 		}},
-		{"device", "mode 020644", func(z []byte) []byte {
-			z[storedCentral+5] = madeByUnix
-			le.PutUint16(z[storedCentral+40:], 0o020644)
-			return z
-		}},
-		{"a directory's mode", "mode 040755", func(z []byte) []byte { le.PutUint16(z[storedCentral+40:], 0o040755); return z }},
-		{"a link made by DOS", "mode 120777", func(z []byte) []byte { z[storedCentral+5] = 0; le.PutUint16(z[storedCentral+40:], 0o120777); return z }},
+		{"version", "version 5.1", func(z []byte) []byte { z[storedCentral+6] = 51; return z }},
+		{"internal attributes", "internal attributes 0x5", func(z []byte) []byte { z[storedCentral+36] = 5; return z }},
+		{"on another disk", "on disk 1", func(z []byte) []byte { z[storedCentral+34] = 1; return z }},
+		{"version in front", "version 5.1", func(z []byte) []byte { z[4] = 51; return z }},
+		{"device", "mode 020644", attributes(madeOnUnix, 0o020644, 0)},
+		{"a directory's mode", "mode 040755", attributes(madeOnUnix, 0o040755, 0)},
+		{"a link made on DOS", "mode 120777", attributes(madeOnDOS, 0o120777, 0)},
+		{"an executable made on DOS", "mode 100755", attributes(madeOnDOS, 0o100755, 0)},
+		{"made on a Mac", "system 19", attributes(19, 0o100755, 0)},
+		{"a volume's label", "DOS attributes 0x8", attributes(madeOnUnix, 0o100644, 8)},
+		{"a directory to DOS", "DOS attributes 0x10", attributes(madeOnDOS, 0, 16)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := read("a.zip", c.change(stored(t)), roomy)
@@ -172,7 +185,7 @@ func TestReadZipEntries(t *testing.T) {
 		"another name":            {withExtra(0x75, 1, 2, 3), "extra field 0x7075"},
 		"broken extra field":      {withExtra(0x01)[:0], "no directory"},
 		"bytes after the deflate": {deflated.Bytes(), "bytes after the end of its content"},
-		"directory with content":  {zipOf(t, item{name: "d", mode: fs.ModeDir | 0o755}), "mode 040755"},
+		"directory with content":  {zipOf(t, item{name: "d", mode: fs.ModeDir | 0o755}), "DOS attributes 0x10"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := read("a.zip", c.data, roomy)

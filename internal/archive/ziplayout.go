@@ -33,6 +33,13 @@ const (
 	flagUTF8       = 0x800
 )
 
+// attributeText marks text. With others, unzip reads modes in another way.
+const attributeText = 0x1
+
+// maxVersion is 4.5 of the format. All that is read needs no more than 2.0,
+// but some programs write 4.5 in case sizes do not fit.
+const maxVersion = 45
+
 // directory is where a zip's central directory lies.
 type directory struct {
 	offset, size int64
@@ -69,6 +76,7 @@ func findDirectory(r io.ReaderAt, size int64) (directory, error) {
 
 // record is an entry as the central directory has it.
 type record struct {
+	version           uint16 // that is needed to unpack it
 	flags, method     uint16
 	sum, packed, size uint32
 	name              string
@@ -130,13 +138,16 @@ func readRecord(in io.Reader) (record, error) {
 	if string(fixed[:4]) != centralSignature {
 		return record{}, errors.New("a directory with a record that is none")
 	}
+	if disk, attributes := le.Uint16(fixed[34:]), le.Uint16(fixed[36:]); disk != 0 || attributes&^attributeText != 0 {
+		return record{}, fmt.Errorf("an entry on disk %d with internal attributes %#x", disk, attributes)
+	}
 	nameSize, extraSize, commentSize := int(le.Uint16(fixed[28:])), int(le.Uint16(fixed[30:])), int(le.Uint16(fixed[32:]))
 	rest := make([]byte, nameSize+extraSize+commentSize)
 	if _, err := io.ReadFull(in, rest); err != nil {
 		return record{}, noEOF(err)
 	}
 	rec := record{
-		flags: le.Uint16(fixed[8:]), method: le.Uint16(fixed[10:]),
+		version: le.Uint16(fixed[6:]), flags: le.Uint16(fixed[8:]), method: le.Uint16(fixed[10:]),
 		sum: le.Uint32(fixed[16:]), packed: le.Uint32(fixed[20:]), size: le.Uint32(fixed[24:]),
 		name: string(rest[:nameSize]), offset: int64(le.Uint32(fixed[42:])),
 	}
@@ -151,6 +162,8 @@ func readRecord(in io.Reader) (record, error) {
 
 func checkRecord(rec record) error {
 	switch {
+	case rec.version > maxVersion:
+		return fmt.Errorf("version %d.%d of the format, which is not read", rec.version/10, rec.version%10)
 	case rec.flags&^(flagsDeflate|flagDescriptor|flagUTF8) != 0:
 		return fmt.Errorf("flags %#x: encrypted, or of a kind that is not read", rec.flags)
 	case rec.method != zip.Store && rec.method != zip.Deflate:
@@ -199,13 +212,17 @@ func checkLocal(r io.ReaderAt, rec record, next int64) (int64, error) {
 		return 0, err
 	}
 	local := record{
-		flags: le.Uint16(fixed[6:]), method: le.Uint16(fixed[8:]),
+		version: le.Uint16(fixed[4:]), flags: le.Uint16(fixed[6:]), method: le.Uint16(fixed[8:]),
 		sum: le.Uint32(fixed[14:]), packed: le.Uint32(fixed[18:]), size: le.Uint32(fixed[22:]),
 		name: rec.name, offset: rec.offset,
 	}
 	if rec.flags&flagDescriptor != 0 {
 		local.sum, local.packed, local.size = later(local.sum, rec.sum), later(local.packed, rec.packed), later(local.size, rec.size)
 	}
+	if err := checkRecord(local); err != nil {
+		return 0, err
+	}
+	local.version = rec.version // zip writes a higher one in front of what it reads from a pipe
 	if string(fixed[:4]) != localSignature || local != rec {
 		return 0, errors.New("a header of its own that differs from the directory's")
 	}
