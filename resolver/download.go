@@ -41,7 +41,7 @@ func (t *fileTransport) tree(ctx context.Context, at wanted, s *Source) (*materi
 	return materials.NewTree([]materials.Entry{{Path: path.Base(at.Repository), Mode: materials.ModeFile, Data: data}})
 }
 
-// signatures gets the detached signatures beside a file, if some rule wants
+// signatures gets the detached signature beside a file, if some rule wants
 // one. What comes is evidence, so that it may be taken from the cache.
 func (t *fileTransport) signatures(ctx context.Context, at wanted, s *Source) error {
 	wants := false
@@ -57,14 +57,15 @@ func (t *fileTransport) signatures(ctx context.Context, at wanted, s *Source) er
 			return fmt.Errorf("its signature: %w", err)
 		}
 		if data != nil {
-			s.signatures = append(s.signatures, signatureFile{path.Base(at.Repository) + end, data})
+			s.signatures = []signatureFile{{path.Base(at.Repository) + end, data}}
+			return nil
 		}
 	}
 	return nil
 }
 
 // fileSignatures are the ends of the names under which a file's signature may
-// lie beside it.
+// lie beside it. The first that is there counts.
 var fileSignatures = []string{".sig", ".sigstore.json", ".bundle"}
 
 // maxSignature is the size in bytes over which a signature is not read.

@@ -40,7 +40,7 @@ func (r *run) intoSubmodule(n *Node, ref kustfile.Reference, p string, at materi
 		r.mu.Lock()
 		e.lockedAs = u.Text
 		r.mu.Unlock()
-		r.within(n, e, ref, s, materials.Rel(at.Path, p), origin)
+		r.within(n, e, ref, s, orDot(strings.TrimPrefix(strings.TrimPrefix(path.Clean(p), at.Path), "/")), origin)
 	})
 }
 

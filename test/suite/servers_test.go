@@ -96,7 +96,10 @@ func stop(cmd *exec.Cmd) {
 
 // startGitHTTP serves the repositories in a directory over https, through
 // git's own http-backend. GIT_HOST is host and port, SSL_CERT_FILE the
-// authority to trust; "requests" in the directory counts fetches.
+// authority to trust; "requests" in the directory counts fetches. With "plain" it
+// does so over http; with "auth" it wants user joe with password hunter2, and
+// sends what is asked below /redirect to a second server, which notes in
+// "redirected" whether credentials came along.
 func startGitHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	root := ts.MkAbs(args[0])
 	backend, err := gitBackend(root, ts.Getenv("GIT_CONFIG_GLOBAL"))
@@ -111,6 +114,9 @@ func startGitHTTP(ts *testscript.TestScript, _ bool, args []string) {
 		backend.ServeHTTP(w, r)
 	})
 	var server *httptest.Server
+	if len(args) > 1 && args[1] == "auth" {
+		handler = locked(ts, root, handler)
+	}
 	if len(args) > 1 && args[1] == "plain" {
 		server = httptest.NewServer(handler)
 	} else {
@@ -121,6 +127,30 @@ func startGitHTTP(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Defer(server.Close)
 	ts.Setenv("GIT_HOST", server.Listener.Addr().String())
+}
+
+// locked lets in only who knows the password.
+func locked(ts *testscript.TestScript, root string, next http.HandlerFunc) http.HandlerFunc {
+	other := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			_ = os.WriteFile(filepath.Join(root, "redirected"), []byte(r.Header.Get("Authorization")), 0o644)
+		}
+		next(w, r)
+	}))
+	ts.Defer(other.Close)
+	return func(w http.ResponseWriter, r *http.Request) {
+		user, password, _ := r.BasicAuth()
+		if user != "joe" || password != "hunter2" {
+			w.Header().Set("WWW-Authenticate", "Basic realm=git")
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		if rest, ok := strings.CutPrefix(r.URL.Path, "/redirect"); ok {
+			http.Redirect(w, r, other.URL+rest+"?"+r.URL.RawQuery, http.StatusFound)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // gitBackend serves the repositories below a directory over http, through git's
