@@ -68,11 +68,21 @@ func (a *app) isolate() {
 	}
 	a.gitEnv = operatorEnv()
 	os.Setenv("PATH", "")
-	http.DefaultTransport = refusing{}
+	http.DefaultTransport = refusing{http.DefaultTransport.(*http.Transport)}
+	// Else the S3 client tells of every answer that lacks a checksum of its
+	// own; what is fetched is hashed here.
+	if _, ok := os.LookupEnv("AWS_RESPONSE_CHECKSUM_VALIDATION"); !ok {
+		os.Setenv("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
+	}
 }
 
 // refusing is the transport for whoever was not given one.
-type refusing struct{}
+type refusing struct{ own *http.Transport }
+
+// Clone serves libraries that ask for a transport of their own by copying the
+// default one, as Google's does for tokens. Who simply uses the default, as
+// kustomize would, is refused.
+func (r refusing) Clone() *http.Transport { return r.own.Clone() }
 
 func (refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("%s %s: this program opens no connection here", req.Method, req.URL.Redacted())

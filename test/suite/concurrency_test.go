@@ -17,7 +17,7 @@ import (
 // kills some of them at a random moment. All others print the same bytes, and
 // what the killed ones left does no harm.
 func TestOneCacheManyBuilds(t *testing.T) {
-	const builds, atATime = 60, 12
+	const builds, atATime = 200, 50
 	dir := t.TempDir()
 	env := append(os.Environ(), "COSIGN_PASSWORD=x", "GIT_CONFIG_GLOBAL=/dev/null",
 		"TRUSTOMIZE_POLICY="+filepath.Join(dir, "policy.yaml"), "TRUSTOMIZE_CACHE="+filepath.Join(dir, "cache"))

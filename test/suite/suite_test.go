@@ -98,6 +98,8 @@ func TestScripts(t *testing.T) {
 			"expand":     expandFiles,
 			"zip":        zipDir,
 			"registry":   startRegistry,
+			"s3server":   startS3,
+			"gcsserver":  startGCS,
 			"ocipush":    pushArtifact,
 			"entries":    countEntries,
 			"status":     status,
