@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,5 +87,53 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if _, err := Open(file); err == nil {
 		t.Error("a file serves as a cache")
+	}
+}
+
+func TestTrim(t *testing.T) {
+	c, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string, age time.Duration) {
+		t.Helper()
+		if err := c.Put("kind", name, func(w io.Writer) error { _, err := w.Write(make([]byte, 100)); return err }); err != nil {
+			t.Fatal(err)
+		}
+		used := time.Now().Add(-age)
+		if err := os.Chtimes(c.path("kind", name), used, used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func() string {
+		var names []string
+		for _, name := range []string{"old", "older", "new"} {
+			if _, err := os.Stat(c.path("kind", name)); err == nil {
+				names = append(names, name)
+			}
+		}
+		return strings.Join(names, " ")
+	}
+	put("old", time.Hour)
+	put("older", 2*time.Hour)
+	put("new", 0)
+	c.Trim(300)
+	if got := left(); got != "old older new" {
+		t.Errorf("within the limit: left %s", got)
+	}
+	c.Trim(100) // nothing was put since
+	if got := left(); got != "old older new" {
+		t.Errorf("nothing was put: left %s", got)
+	}
+	// What is used lives on.
+	f, err := c.Get("kind", "older")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	put("new", time.Minute)
+	c.Trim(200)
+	if got := left(); got != "older new" {
+		t.Errorf("left %s", got)
 	}
 }
