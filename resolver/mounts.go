@@ -30,7 +30,11 @@ func (g *Graph) Mounts() (mounts []verifyfs.Mount, target string, err error) {
 	root := g.rootName()
 	mounts = append(mounts, l.mount(root, g.Root.Source))
 	for _, e := range l.edges {
-		mounts = append(mounts, l.mount(l.names[e], e.To.Source))
+		m := l.mount(l.names[e], e.To.Source)
+		if alias := e.mountedDir(); alias != e.To.Dir {
+			m.Alias, m.AliasOf = alias, e.To.Dir
+		}
+		mounts = append(mounts, m)
 	}
 	return mounts, path.Join("/", root, g.Root.Dir), nil
 }
@@ -111,7 +115,7 @@ func (l *layout) rewrite(n *Node) error {
 			}
 			to[e.Field] = p
 		case e.Remote:
-			to[e.Field] = path.Join(up, l.names[e], e.To.Dir)
+			to[e.Field] = path.Join(up, l.names[e], e.mountedDir())
 		}
 	}
 	data, err := n.rewrite(to)
@@ -135,6 +139,19 @@ func (l *layout) rewrite(n *Node) error {
 	}
 	files[real] = data
 	return nil
+}
+
+// mountedDir is the directory that the edge leads to, as a path may have it.
+// kustomize takes a segment such as a..b for a slip in a path, though not in a
+// URL (api/internal/loader, v0.21); it gets a name without.
+func (e *Edge) mountedDir() string {
+	segs := strings.Split(e.To.Dir, "/")
+	for i, seg := range segs {
+		if seg != ".." {
+			segs[i] = strings.ReplaceAll(seg, "..", "__")
+		}
+	}
+	return strings.Join(segs, "/")
 }
 
 // add has a single file appear below the node's directory, and returns its path

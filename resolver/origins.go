@@ -73,7 +73,7 @@ func (o *Origins) real(p string) *resource.Origin {
 	e := o.layout.edges[i-1]
 	real := o.of(e)
 	// What follows is counted from the source's root.
-	real.Path = path.Join(real.Path, relative(e.To.Dir, rest))
+	real.Path = path.Join(real.Path, relative(e.mountedDir(), rest))
 	return real
 }
 

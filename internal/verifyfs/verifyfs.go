@@ -32,6 +32,10 @@ type Mount struct {
 	Replaced map[string][]byte // contents that differ from the snapshot's: rewritten kustomizations
 	Added    map[string][]byte // checked files of other sources, at paths that the snapshot lacks
 
+	// Alias is a second name for directory AliasOf, which the snapshot lacks:
+	// kustomize takes some names for mistakes when they stand in a path.
+	Alias, AliasOf string
+
 	// Admit, when set, checks a path that the build asks for and that was not
 	// checked before: which files some plugins read is known only when the
 	// build has made their configuration. An error says why it is not served.
@@ -104,6 +108,9 @@ func (f *FS) locate(p string) (m Mount, real string, err error) {
 	}
 	if rest == "" {
 		rest = "."
+	}
+	if below, ok := strings.CutPrefix(rest+"/", m.Alias+"/"); ok && m.Alias != "" {
+		rest = path.Join(m.AliasOf, below)
 	}
 	if _, added := m.Added[rest]; added {
 		return m, rest, nil
