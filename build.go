@@ -112,22 +112,19 @@ func violated(g *resolver.Graph, violation error) error {
 	return refuse(refusal.Unlisted, original(g, violation.Error()))
 }
 
-var mounted = regexp.MustCompile(`(?:(?:\.\./)+|/)source-[0-9]+\b|\.trustomize-[0-9]+\b`)
-
 // original puts sources' names in place of the directories that they have
 // during a build.
 func original(g *resolver.Graph, text string) string {
-	names := g.MountNames()
-	text = mounted.ReplaceAllStringFunc(text, func(match string) string {
-		if name, ok := names[match[strings.LastIndex(match, "/")+1:]]; ok {
-			return name
+	for name, source := range g.MountNames() {
+		if strings.HasPrefix(name, "source-") {
+			text = regexp.MustCompile(`(?:(?:\.\./)+|/)`+regexp.QuoteMeta(name)+`\b`).ReplaceAllLiteralString(text, source)
+			continue
 		}
-		return match
-	})
-	for name, source := range names {
-		if !strings.HasPrefix(name, "source-") && !strings.HasPrefix(name, ".") {
-			text = strings.ReplaceAll(text, "'/"+name, "'"+source) // a local root
+		if strings.HasPrefix(name, ".source-") {
+			text = strings.ReplaceAll(text, name, source)
+			continue
 		}
+		text = strings.ReplaceAll(text, "'/"+name, "'"+source) // a local root
 	}
 	return text
 }

@@ -94,7 +94,10 @@ func describe(g *resolver.Graph, o Options, resources resmap.ResMap) error {
 	if !slices.Contains(asked, types.OriginAnnotations) && !slices.Contains(asked, types.TransformerAnnotations) {
 		return nil
 	}
-	origins := g.Origins()
+	origins, err := g.Origins()
+	if err != nil {
+		return fmt.Errorf("build: %w", err)
+	}
 	for _, r := range resources.Resources() {
 		if err := restore(origins, r); err != nil {
 			return fmt.Errorf("build: %s: %w", r.CurId(), err)
@@ -119,27 +122,29 @@ func setManagedBy(resources resmap.ResMap) error {
 	return nil
 }
 
-// restore corrects a resource's annotations.
+// restore corrects a resource's annotations. What cannot be read is not
+// kustomize's, and stays as it is.
 func restore(origins *resolver.Origins, r *resource.Resource) error {
-	origin, err := r.GetOrigin()
-	if err != nil {
-		return err
-	}
-	if origin != nil {
-		origins.Restore(origin)
+	if origin, err := r.GetOrigin(); err == nil && origin != nil && origins.Restore(origin) {
 		if err := r.SetOrigin(origin); err != nil {
 			return err
 		}
 	}
 	transformations, err := r.GetTransformations()
-	if err != nil || len(transformations) == 0 {
-		return err
+	if err != nil {
+		return nil //nolint:nilerr // somebody else's text
+	}
+	restored := false
+	for _, t := range transformations {
+		restored = origins.Restore(t) || restored
+	}
+	if !restored {
+		return nil
 	}
 	if err := r.ClearTransformations(); err != nil {
 		return err
 	}
 	for _, t := range transformations {
-		origins.Restore(t)
 		if err := r.AddTransformation(t); err != nil {
 			return err
 		}

@@ -31,6 +31,7 @@ type Node struct {
 	reached    bool
 	buildMeta  []string
 	resources  []string // files that are loaded as such
+	loaded     []string // references to files that become resources or plugins' configurations, as written
 	configures []string // fields that act on more than what the kustomization loads
 }
 

@@ -2,9 +2,10 @@ package resolver
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/trustomize/trustomize/internal/kustfile"
@@ -18,8 +19,7 @@ import (
 // Each remote reference to a directory gets a directory of its own, since
 // kustomize takes two references into one directory for a circle. A single file
 // of another source appears below the directory that refers to it, since
-// kustomize loads no file from elsewhere, under the name that it has. A
-// directory's name tells nothing of the source.
+// kustomize loads no file from elsewhere, under the name that it has.
 func (g *Graph) Mounts() (mounts []verifyfs.Mount, target string, err error) {
 	l := g.layout()
 	for _, n := range l.nodes {
@@ -42,24 +42,25 @@ func (g *Graph) Mounts() (mounts []verifyfs.Mount, target string, err error) {
 // rootName is the name of the root's directory: that of a local one stays, since
 // a plugin without a value takes it for one.
 func (g *Graph) rootName() string {
-	name := path.Base(g.Root.Source.Dir)
-	if g.Root.Source.Dir == "" || name == "/" || isMountName(name) {
-		return mountName(0)
+	if name := path.Base(g.Root.Source.Dir); g.Root.Source.Dir != "" && name != "/" {
+		return name
 	}
-	return name
+	return "source-" + g.nonce() + "-0"
 }
 
-func isMountName(name string) bool {
-	_, err := strconv.Atoi(strings.TrimPrefix(name, "source-"))
-	return err == nil && strings.HasPrefix(name, "source-")
+// nonce is part of the names that a build needs. It is made of the digests of
+// all sources, so that equal builds have equal names and no source can hold one:
+// it would have to contain a digest of itself.
+func (g *Graph) nonce() string {
+	h := sha256.New()
+	for _, s := range g.Sources {
+		fmt.Fprintln(h, s.Identity, s.Commit, s.Digest)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
-
-func mountName(i int) string { return fmt.Sprintf("source-%d", i) }
-
-// fileDir is the directory in which a single file appears.
-func fileDir(i int) string { return fmt.Sprintf(".trustomize-%d", i) }
 
 type layout struct {
+	nonce    string
 	nodes    []*Node
 	edges    []*Edge // to directories of other sources, in order
 	files    []*Edge // to single files of other sources, in order
@@ -70,7 +71,7 @@ type layout struct {
 
 // layout gives every remote reference its place.
 func (g *Graph) layout() *layout {
-	l := &layout{names: map[*Edge]string{}, replaced: map[*Source]map[string][]byte{}, added: map[*Source]map[string][]byte{}}
+	l := &layout{nonce: g.nonce(), names: map[*Edge]string{}, replaced: map[*Source]map[string][]byte{}, added: map[*Source]map[string][]byte{}}
 	l.assign(g.Root, map[*Node]bool{})
 	return l
 }
@@ -85,12 +86,12 @@ func (l *layout) assign(n *Node, seen map[*Node]bool) {
 		switch {
 		case e.Source != nil:
 			l.files = append(l.files, e)
-			l.names[e] = fileDir(len(l.files))
+			l.names[e] = fmt.Sprintf(".source-%s-%d", l.nonce, len(l.files))
 		case e.To == nil: // not followed
 		default:
 			if e.Remote {
 				l.edges = append(l.edges, e)
-				l.names[e] = mountName(len(l.edges))
+				l.names[e] = fmt.Sprintf("source-%s-%d", l.nonce, len(l.edges))
 			}
 			l.assign(e.To, seen)
 		}
@@ -101,10 +102,6 @@ func (l *layout) assign(n *Node, seen map[*Node]bool) {
 // mounts lie side by side, so that a relative path serves wherever the
 // kustomization's own source is mounted.
 func (l *layout) rewrite(n *Node) error {
-	up := ".."
-	if n.Dir != "." {
-		up += strings.Repeat("/..", strings.Count(n.Dir, "/")+1)
-	}
 	to := map[string]string{}
 	for _, e := range n.Edges {
 		switch {
@@ -115,7 +112,7 @@ func (l *layout) rewrite(n *Node) error {
 			}
 			to[e.Field] = p
 		case e.Remote:
-			to[e.Field] = path.Join(up, l.names[e], e.mountedDir())
+			to[e.Field] = l.target(n, e)
 		}
 	}
 	data, err := n.rewrite(to)
@@ -141,25 +138,44 @@ func (l *layout) rewrite(n *Node) error {
 	return nil
 }
 
+// target is the path from a node's directory to where an edge leads.
+func (l *layout) target(n *Node, e *Edge) string {
+	up := ".."
+	if n.Dir != "." {
+		up += strings.Repeat("/..", strings.Count(n.Dir, "/")+1)
+	}
+	return path.Join(up, l.names[e], e.mountedDir())
+}
+
 // mountedDir is the directory that the edge leads to, as a path may have it.
 // kustomize takes a segment such as a..b for a slip in a path, though not in a
 // URL (api/internal/loader, v0.21); it gets a name without.
 func (e *Edge) mountedDir() string {
 	segs := strings.Split(e.To.Dir, "/")
 	for i, seg := range segs {
-		if seg != ".." {
-			segs[i] = strings.ReplaceAll(seg, "..", "__")
+		if seg == ".." || !strings.Contains(seg, "..") {
+			continue
+		}
+		segs[i] = strings.ReplaceAll(seg, "..", "__")
+		// One that nothing beside it has.
+		for e.To.Source.has(path.Join(path.Join(strings.Split(e.To.Dir, "/")[:i]...), segs[i])) {
+			segs[i] += "_"
 		}
 	}
 	return strings.Join(segs, "/")
+}
+
+func (s *Source) has(p string) bool {
+	_, isEntry := s.Tree.Lookup(p)
+	return isEntry || s.Tree.IsDir(p)
 }
 
 // add has a single file appear below the node's directory, and returns its path
 // from there. A generator's key is made of the file's name; it stays.
 func (l *layout) add(n *Node, e *Edge) (string, error) {
 	dir := path.Join(n.Dir, l.names[e])
-	if _, taken := n.Source.Tree.Lookup(dir); taken || n.Source.Tree.IsDir(dir) {
-		return "", fmt.Errorf("%s is a name that the build needs; rename it", dir)
+	if n.Source.has(dir) {
+		return "", fmt.Errorf("%s is a name that the build needs", dir)
 	}
 	entry, _ := e.Source.Tree.Lookup(e.File)
 	name := path.Base(e.written)

@@ -1,9 +1,8 @@
 package resolver
 
 import (
+	"fmt"
 	"path"
-	"strconv"
-	"strings"
 
 	"sigs.k8s.io/kustomize/api/resource"
 )
@@ -11,110 +10,79 @@ import (
 // Origins puts what sources really are in place of the directories that they
 // have during a build, in the annotations with which kustomize tells where a
 // resource comes from.
+//
+// kustomize makes an origin by appending to the one before it every reference
+// on the way, as text. So are these: once with the references as a build has
+// them, once as they were written. An origin that neither way makes is somebody
+// else's, and stays.
 type Origins struct {
-	layout  *layout
-	prefix  string // that leads from the root's directory to the mounts
-	parents map[*Edge]*Node
-	above   map[*Node]*Edge // one remote reference that leads to the node's source
+	layout *layout
+	seen   map[visit]bool
+	real   map[string]resource.Origin // by the path during a build
 }
+
+// visit is one way to come to a node: the path that kustomize has for it, and
+// the origin that it would have.
+type visit struct {
+	node    *Node
+	mounted string
+	real    resource.Origin
+}
+
+// maxVisits bounds the ways that are looked at.
+const maxVisits = 1 << 17
 
 // Origins returns the graph's.
-func (g *Graph) Origins() *Origins {
-	o := &Origins{layout: g.layout(), prefix: "../", parents: map[*Edge]*Node{}, above: map[*Node]*Edge{}}
-	if g.Root.Dir != "." {
-		o.prefix = strings.Repeat("../", strings.Count(g.Root.Dir, "/")+2)
+func (g *Graph) Origins() (*Origins, error) {
+	o := &Origins{layout: g.layout(), seen: map[visit]bool{}, real: map[string]resource.Origin{}}
+	o.walk(visit{node: g.Root})
+	if len(o.seen) >= maxVisits {
+		return nil, fmt.Errorf("there are more than %d ways to come to a kustomization, too many to tell origins apart", maxVisits)
 	}
-	o.walk(g.Root, nil)
-	return o
+	return o, nil
 }
 
-func (o *Origins) walk(n *Node, above *Edge) {
-	if _, seen := o.above[n]; seen {
+func (o *Origins) walk(v visit) {
+	if o.seen[v] || len(o.seen) >= maxVisits {
 		return
 	}
-	o.above[n] = above
-	for _, e := range n.Edges {
-		o.parents[e] = n
+	o.seen[v] = true
+	o.add(v, path.Base(v.node.File), path.Base(v.node.File))
+	for _, text := range v.node.loaded {
+		o.add(v, text, text)
+	}
+	for _, e := range v.node.Edges {
 		switch {
-		case e.To == nil:
-		case e.Remote:
-			o.walk(e.To, e)
-		default:
-			o.walk(e.To, above)
+		case e.Source != nil:
+			o.add(v, path.Join(o.layout.names[e], path.Base(e.written)), e.written)
+		case e.To != nil:
+			mounted := e.written
+			if e.Remote {
+				mounted = o.layout.target(v.node, e)
+			}
+			o.walk(visit{e.To, path.Join(v.mounted, mounted), *v.real.Append(e.written)})
 		}
 	}
 }
 
-// Restore changes an origin that kustomize made.
-func (o *Origins) Restore(origin *resource.Origin) {
+// add notes the origin of what a kustomization names. Where a build changes
+// nothing, there is nothing to restore.
+func (o *Origins) add(v visit, mounted, written string) {
+	p, real := path.Join(v.mounted, mounted), v.real.Append(written)
+	if _, known := o.real[p]; !known && (real.Path != p || real.Repo != "") {
+		o.real[p] = *real
+	}
+}
+
+// Restore corrects an origin that kustomize made, and reports whether there was
+// anything to correct.
+func (o *Origins) Restore(origin *resource.Origin) bool {
+	restored := false
 	for _, p := range []*string{&origin.Path, &origin.ConfiguredIn} {
-		if *p == "" {
-			continue
-		}
-		real := o.real(*p)
-		*p, origin.Repo, origin.Ref = real.Path, real.Repo, real.Ref
-	}
-}
-
-// real returns the origin that a path during a build stands for.
-func (o *Origins) real(p string) *resource.Origin {
-	if dir, file, ok := o.single(p); ok {
-		return o.real(dir).Append(file)
-	}
-	rest, ok := strings.CutPrefix(p, o.prefix+"source-")
-	if !ok {
-		return &resource.Origin{Path: p}
-	}
-	number, rest, _ := strings.Cut(rest, "/")
-	i, err := strconv.Atoi(number)
-	if err != nil || i < 1 || i > len(o.layout.edges) {
-		return &resource.Origin{Path: p}
-	}
-	e := o.layout.edges[i-1]
-	real := o.of(e)
-	// What follows is counted from the source's root.
-	real.Path = path.Join(real.Path, relative(e.mountedDir(), rest))
-	return real
-}
-
-// of returns the origin of what an edge leads to, as kustomize would have made
-// it out of the reference.
-func (o *Origins) of(e *Edge) *resource.Origin {
-	parent := &resource.Origin{}
-	if n := o.parents[e]; n != nil && e.submodule {
-		if above := o.above[n]; above != nil {
-			parent = o.of(above)
-			parent.Path = path.Join(parent.Path, relative(above.To.Dir, n.Dir))
-		} else {
-			parent.Path = relative(o.layout.nodes[0].Dir, n.Dir)
+		if real, ok := o.real[*p]; ok && *p != "" {
+			*p, origin.Repo, origin.Ref = real.Path, real.Repo, real.Ref
+			restored = true
 		}
 	}
-	return parent.Append(e.written)
-}
-
-// single recognizes a single file of another source: the directory that refers
-// to it, and the reference.
-func (o *Origins) single(p string) (dir, written string, ok bool) {
-	at := strings.LastIndex("/"+p, "/.trustomize-")
-	if at < 0 {
-		return "", "", false
-	}
-	number, _, _ := strings.Cut(p[at:], "/")
-	i, err := strconv.Atoi(strings.TrimPrefix(number, ".trustomize-"))
-	if err != nil || i < 1 || i > len(o.layout.files) {
-		return "", "", false
-	}
-	return path.Clean(p[:at]), o.layout.files[i-1].written, true
-}
-
-// relative returns the way from one directory of a source to a path of it.
-func relative(dir, p string) string {
-	if dir == "." {
-		return p
-	}
-	from, to := strings.Split(dir, "/"), strings.Split(path.Clean(p), "/")
-	for len(from) > 0 && len(to) > 0 && from[0] == to[0] {
-		from, to = from[1:], to[1:]
-	}
-	return path.Join(strings.Repeat("../", len(from)), path.Join(to...))
+	return restored
 }

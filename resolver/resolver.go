@@ -99,14 +99,14 @@ func Resolve(ctx context.Context, cfg Config, root Root) (*Graph, error) {
 // LookUp finds the commit that a remote reference stands for at present, and
 // fetches nothing that can be left alone.
 func LookUp(ctx context.Context, cfg Config, text string) (string, error) {
-	u, err := sourceurl.Parse(text, false)
+	r := newRun(ctx, cfg)
+	u, err := r.parse(kustfile.Reference{Text: text, Kind: kustfile.Resource})
 	if err != nil {
 		return "", err
 	}
 	if !cfg.Policy.Knows(u.Identity) {
 		return "", noRule(u.Identity, "")
 	}
-	r := newRun(ctx, cfg)
 	ctx, cancel := r.withTimeout()
 	defer cancel()
 	ref, err := r.pick(ctx, wanted{u, r.location(u)}, nil)

@@ -22,13 +22,3 @@ func TestRelativeURL(t *testing.T) {
 		}
 	}
 }
-
-func TestRelative(t *testing.T) {
-	for _, tc := range []struct{ dir, p, want string }{
-		{".", "a/b", "a/b"}, {"a", "a/b", "b"}, {"a", "b", "../b"}, {"a/b", "a/c/d", "../c/d"}, {"a/b", "a/b", ""}, {"a", "", ".."},
-	} {
-		if got := relative(tc.dir, tc.p); got != tc.want {
-			t.Errorf("%s to %s: %q, want %q", tc.dir, tc.p, got, tc.want)
-		}
-	}
-}

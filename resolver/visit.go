@@ -142,7 +142,7 @@ func (s *Source) reach(p string) (string, []*refusal.Refusal) {
 // reference follows one reference the way kustomize would.
 func (r *run) reference(n *Node, ref kustfile.Reference) {
 	n.note(ref)
-	u, err := sourceurl.Parse(ref.Text, ref.Kind == kustfile.Data)
+	u, err := r.parse(ref)
 	mayBeFile := ref.Kind == kustfile.Resource || ref.Kind == kustfile.Config
 	if mayBeFile && !giturl.IsHTTP(ref.Text) && r.isFile(n, ref.Text) {
 		if !errors.Is(err, giturl.ErrLocal) {
@@ -167,6 +167,25 @@ func (r *run) reference(n *Node, ref kustfile.Reference) {
 		e.Remote = true
 		r.follow(n, e, u, r.locked(n, u))
 	}
+}
+
+// parse reads a reference. An http URL that could be a repository or a file is
+// what the policy knows it as: a file, where a rule names just that one, or where
+// no rule knows the repository.
+func (r *run) parse(ref kustfile.Reference) (*sourceurl.URL, error) {
+	u, err := sourceurl.Parse(ref.Text, ref.Kind == kustfile.Data)
+	if err != nil || u.Kind != sourceurl.Git || ref.Kind == kustfile.Base {
+		return u, err
+	}
+	file, fileErr := sourceurl.Parse(ref.Text, true)
+	if fileErr != nil || file.Kind != sourceurl.File {
+		return u, nil //nolint:nilerr // then it is no file
+	}
+	rule, known := r.cfg.Policy.Rule(file.Identity, ".")
+	if known && (rule.Match == string(file.Identity) || !r.cfg.Policy.Knows(u.Identity)) {
+		return file, nil
+	}
+	return u, nil
 }
 
 // note keeps what acts on more than the resources that a kustomization loads.
@@ -250,8 +269,9 @@ func (r *run) localFile(n *Node, ref kustfile.Reference, p, real string) {
 	}
 	switch ref.Kind {
 	case kustfile.Resource:
-		n.resources = append(n.resources, real)
+		n.resources, n.loaded = append(n.resources, real), append(n.loaded, ref.Text)
 	case kustfile.Config:
+		n.loaded = append(n.loaded, ref.Text)
 		r.configs(n, ref.Field, e.Data)
 	}
 }

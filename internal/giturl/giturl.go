@@ -287,7 +287,7 @@ func CheckRef(ref string) error {
 	if ref == "" {
 		return nil
 	}
-	if strings.HasPrefix(ref, "-") || strings.HasPrefix(ref, "/") || strings.HasSuffix(ref, "/") ||
+	if strings.HasPrefix(ref, "-") || strings.HasPrefix(ref, "+") || strings.HasPrefix(ref, "/") || strings.HasSuffix(ref, "/") ||
 		strings.HasSuffix(ref, ".") || strings.HasSuffix(ref, ".lock") || ref == "@" {
 		return fmt.Errorf("ref %q is not a ref's name", ref)
 	}

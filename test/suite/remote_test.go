@@ -30,13 +30,13 @@ func TestRemoteParity(t *testing.T) {
 		t.Fatalf("%d cases, %v", len(cases), err)
 	}
 	servers := startRemotes(t)
-	for _, file := range cases {
+	for i, file := range cases {
 		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, transport := range []string{"http", "ssh", "file"} {
+		for _, transport := range transports(name, i) {
 			t.Run(name+"/"+transport, func(t *testing.T) {
 				t.Parallel()
 				if transport == "ssh" && servers.ssh == "" {
@@ -46,6 +46,18 @@ func TestRemoteParity(t *testing.T) {
 			})
 		}
 	}
+}
+
+// everywhere are the cases that go through all transports; the others take
+// turns, since what a case is about is rarely the transport.
+var everywhere = []string{"components", "origins", "origins-plugins", "refs", "web-files", "query"}
+
+func transports(name string, i int) []string {
+	all := []string{"http", "ssh", "file"}
+	if slices.Contains(everywhere, name) || os.Getenv("TRUSTOMIZE_EVERYWHERE") != "" {
+		return all
+	}
+	return all[i%3 : i%3+1]
 }
 
 // remotes are servers of everything below root.
