@@ -166,8 +166,23 @@ func (r *run) s3(location string) (*archive.S3Credentials, error) {
 	return &keys, nil
 }
 
-// registry returns a client for an artifact's registry.
+// registry returns the client for an artifact's repository, one in a run: it
+// keeps what the registry gave it for an entry.
 func (r *run) registry(ref oci.Reference) (*oci.Client, error) {
+	name := ref.Registry + "/" + ref.Repository
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if client, ok := r.registries[name]; ok {
+		return client, nil
+	}
+	client, err := r.newRegistry(ref)
+	if err == nil {
+		r.registries[name] = client
+	}
+	return client, err
+}
+
+func (r *run) newRegistry(ref oci.Reference) (*oci.Client, error) {
 	client := &oci.Client{Transport: r.cfg.HTTP}
 	id, err := identity.New("oci", ref.Registry, ref.Repository)
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/trustomize/trustomize/internal/gitobject"
 	"github.com/trustomize/trustomize/internal/identity"
 	"github.com/trustomize/trustomize/internal/kustfile"
+	"github.com/trustomize/trustomize/internal/oci"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/materials"
@@ -122,6 +123,8 @@ func newRun(ctx context.Context, cfg Config) *run {
 		slots:   make(chan struct{}, maxFetches),
 		nodes:   map[nodeKey]*Node{},
 		fetches: map[fetchKey]*fetch{},
+
+		registries: map[string]*oci.Client{},
 	}
 	own.Access = r.gitAccess
 	own.MaxBytes = fetchFactor * cfg.Policy.Spec.Limits.BytesPerSource
@@ -143,6 +146,8 @@ type run struct {
 	fetches  map[fetchKey]*fetch
 	count    int // sources that were begun
 	findings []finding
+
+	registries map[string]*oci.Client // by registry/repository
 }
 
 type nodeKey struct {

@@ -136,7 +136,7 @@ func parseArchive(text string) (*URL, error) {
 	}
 	dir = path.Clean("/" + dir)[1:]
 	if strings.Contains(u.Path, "/../") || strings.HasSuffix(u.Path, "/..") {
-		return nil, fmt.Errorf("%s: the path holds a segment ..", giturl.Redact(text))
+		return nil, fmt.Errorf("%s: the path leaves the archive", giturl.Redact(text))
 	}
 	u.Path, u.RawPath = name, ""
 	out, err := httpSource(Archive, text, u)

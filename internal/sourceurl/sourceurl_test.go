@@ -39,7 +39,7 @@ func TestParse(t *testing.T) {
 		{"https://h.example/dir/", true, "!not the name of a file"},
 		{"https://h.example/a/../b.yaml", true, "!segment \"..\""},
 		{"https://h.example/a//b.yaml", true, "!not the name of a file"},
-		{"https://h.example/base.tar.gz//../x", false, "!a segment .."},
+		{"https://h.example/base.tar.gz//../x", false, "!leaves the archive"},
 		{"s3::https://s3.amazonaws.com/bucket/base", false, "!not the name of an archive"},
 		{"https://h.example/acme/app?ref=--upload-pack=x", false, "!not a ref's name"},
 		{"oci://h.example/acme/base.git", false, "!ends in .git"},
