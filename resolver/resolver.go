@@ -74,9 +74,13 @@ type Root struct {
 	Unverified bool
 }
 
-// fetchFactor is how many times as many bytes as a source may have a fetch may
-// write: an old server gives all of a repository for one commit.
-const fetchFactor = 4
+// A fetch may write fetchFactor times as many bytes as a source may have, and
+// minFetch at least: an old server gives all of a repository for one commit, and
+// a history has to be fetched whole.
+const (
+	fetchFactor = 4
+	minFetch    = 64 << 20
+)
 
 // maxFetches is how many sources are fetched at a time.
 const maxFetches = 8
@@ -127,7 +131,7 @@ func newRun(ctx context.Context, cfg Config) *run {
 		registries: map[string]*oci.Client{},
 	}
 	own.Access = r.gitAccess
-	own.MaxBytes = fetchFactor * cfg.Policy.Spec.Limits.BytesPerSource
+	own.MaxBytes = max(fetchFactor*cfg.Policy.Spec.Limits.BytesPerSource, minFetch)
 	own.NoRedirects = *cfg.Policy.Spec.Limits.Redirects == 0
 	return r
 }

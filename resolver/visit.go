@@ -178,7 +178,7 @@ func (r *run) parse(ref kustfile.Reference) (*sourceurl.URL, error) {
 		return u, err
 	}
 	file, fileErr := sourceurl.Parse(ref.Text, true)
-	if fileErr != nil || file.Kind != sourceurl.File {
+	if fileErr != nil || file.Kind != sourceurl.File || file.Identity == u.Identity || u.Ref != "" {
 		return u, nil //nolint:nilerr // then it is no file
 	}
 	rule, known := r.cfg.Policy.Rule(file.Identity, ".")
