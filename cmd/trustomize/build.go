@@ -88,9 +88,9 @@ func options(flags *pflag.FlagSet, restrictor, reorder string) (trustomize.Optio
 	}
 	slices.Sort(o.Flags)
 	switch restrictor {
-	case types.LoadRestrictionsNone.String(), "none":
+	case types.LoadRestrictionsNone.String():
 		o.AnyFile = true
-	case types.LoadRestrictionsRootOnly.String(), "rootOnly", "":
+	case types.LoadRestrictionsRootOnly.String(), "":
 	default:
 		return o, fmt.Errorf("--load-restrictor: want %s or %s, not %q", types.LoadRestrictionsRootOnly, types.LoadRestrictionsNone, restrictor)
 	}

@@ -3,6 +3,7 @@ package git
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -140,6 +141,29 @@ func TestCancel(t *testing.T) {
 	_, err := g.Resolve(ctx, "https://example.com/x", "")
 	if err == nil || !strings.Contains(err.Error(), "no answer within 50ms") || !strings.Contains(err.Error(), "example.com") {
 		t.Error(err)
+	}
+}
+
+// TestFetchIsBounded holds that a fetch that writes without end is ended, and
+// told of meanwhile.
+func TestFetchIsBounded(t *testing.T) {
+	g, _, _ := repository(t)
+	script := filepath.Join(t.TempDir(), "git")
+	const endless = `#!/bin/sh
+case "$*" in
+*init*) exec %s "$@";;
+*fetch*) mkdir -p objects/pack; while :; do head -c 100000 /dev/zero >> objects/pack/tmp; sleep 0.01; done;;
+esac
+`
+	if err := os.WriteFile(script, fmt.Appendf(nil, endless, g.Program), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g.Program, g.MaxBytes = script, 1<<20
+	var most int64
+	err := g.Fetch(context.Background(), "https://example.com/x", strings.Repeat("1", 40), func(n int64) { most = n }, func(gitobject.Store) error { return nil })
+	var limit *gitobject.LimitError
+	if !errors.As(err, &limit) || most < 1<<20 {
+		t.Errorf("%v after %d bytes", err, most)
 	}
 }
 
