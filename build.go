@@ -46,10 +46,15 @@ func Build(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	result := &Result{Report: report, Resources: resources.Size()}
+	plain, err := resources.AsYaml()
+	if err != nil {
+		return nil, err
+	}
+	if report.Graph.Leaks(plain) {
+		return nil, refuse(refusal.Unsupported, "the output holds a kustomization's own text, with its references as a build has them; a kustomization cannot be loaded as data")
+	}
 	if req.Dev || report.Policy.Spec.Sign.None {
-		if result.YAML, err = resources.AsYaml(); err != nil {
-			return nil, err
-		}
+		result.YAML = plain
 		result.Files, err = outputFiles(resources)
 		return result, err
 	}
@@ -76,15 +81,12 @@ func run(g *resolver.Graph, o Options) (resmap.ResMap, error) {
 	defer building.Unlock()
 	openapi.ResetOpenAPI()
 	defer openapi.ResetOpenAPI()
-	resources, err := kustomize(o.krusty(), files, target)
+	resources, err := kustomize(g, o, files, target)
 	if violation := files.Violation(); violation != nil {
 		return nil, violated(g, violation)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("build: %s", original(g, err.Error()))
-	}
-	if err := describe(g, o, resources); err != nil {
-		return nil, err
 	}
 	if resources.Size() == 0 {
 		return nil, errors.New("build: the result is empty; ArgoCD would take that for an order to delete everything")
@@ -94,13 +96,16 @@ func run(g *resolver.Graph, o Options) (resmap.ResMap, error) {
 
 // kustomize runs a build and turns a panic, which malformed input can cause,
 // into an error.
-func kustomize(options *krusty.Options, files *verifyfs.FS, target string) (resources resmap.ResMap, err error) {
+func kustomize(g *resolver.Graph, o Options, files *verifyfs.FS, target string) (resources resmap.ResMap, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("kustomize panicked: %v", cause)
 		}
 	}()
-	return krusty.MakeKustomizer(options).Run(files, target)
+	if resources, err = krusty.MakeKustomizer(o.krusty()).Run(files, target); err != nil {
+		return nil, err
+	}
+	return resources, describe(g, o, resources)
 }
 
 // violated turns an attempt to read what nobody vouches for into a refusal.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/lockfile"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/materials"
@@ -137,18 +138,24 @@ func (r *LockResult) Refused() error {
 	}
 	for _, line := range want {
 		if !slices.Contains(have, line) {
-			add("lacks the line \"" + line + "\"")
+			add("lacks the line \"" + shown(line) + "\"")
 		}
 	}
 	for _, line := range have {
 		if !slices.Contains(want, line) {
-			add("has a line that nothing refers to: \"" + line + "\"")
+			add("has a line that nothing refers to: \"" + shown(line) + "\"")
 		}
 	}
 	if len(refusals) == 0 {
 		add("is not sorted, or has a line twice")
 	}
 	return &Refused{Refusals: refusals}
+}
+
+// shown is a line as it may be printed: a query may be a secret.
+func shown(line string) string {
+	url, rest, _ := strings.Cut(line, " ")
+	return giturl.Redact(url) + " " + rest
 }
 
 func lines(data []byte) []string {
@@ -188,9 +195,9 @@ func Outdated(ctx context.Context, req Request) ([]Moved, error) {
 		seen[old.URL] = true
 		now, err := resolver.LookUp(ctx, cfg, old.URL)
 		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", old.URL, err))
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", giturl.Redact(old.URL), err))
 		} else if now != old.Commit {
-			moved = append(moved, Moved{old.URL, old.Commit, now})
+			moved = append(moved, Moved{giturl.Redact(old.URL), old.Commit, now})
 		}
 	}
 	slices.SortFunc(moved, func(a, b Moved) int { return strings.Compare(a.URL, b.URL) })

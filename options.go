@@ -131,7 +131,7 @@ func restore(origins *resolver.Origins, r *resource.Resource) error {
 		}
 	}
 	transformations, err := r.GetTransformations()
-	if err != nil {
+	if err != nil || slices.Contains(transformations, nil) {
 		return nil //nolint:nilerr // somebody else's text
 	}
 	restored := false

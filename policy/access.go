@@ -61,13 +61,13 @@ func (c *checker) credentials() {
 // credential checks that there is exactly one, and whole.
 func (c *checker) credential(path string, one Credential) {
 	n := 0
-	for _, set := range []bool{one.Basic != nil, one.Bearer != nil, one.Helper != "", one.SSH != nil, one.RegistryConfig != nil, one.S3 != nil} {
+	for _, set := range []bool{one.Basic != nil, one.Bearer != nil, one.Helper != "", one.SSH != nil, one.RegistryConfig != nil, one.S3 != nil, one.GCS != nil} {
 		if set {
 			n++
 		}
 	}
 	if n != 1 {
-		c.fail(path, "want exactly one of basic, bearer, helper, ssh, registryConfig, s3")
+		c.fail(path, "want exactly one of basic, bearer, helper, ssh, registryConfig, s3, gcs")
 	}
 	isOCI := strings.HasPrefix(one.Prefix, "oci:")
 	if isOCI != (one.RegistryConfig != nil) && n == 1 {
@@ -105,7 +105,14 @@ func (c *checker) accessFiles(path string, one Credential) {
 	if r := one.RegistryConfig; r != nil && r.File == "" {
 		c.fail(path+".registryConfig.file", "not said")
 	}
-	if s := one.S3; s != nil {
+	if one.GCS != nil && !one.GCS.Environment {
+		c.fail(path+".gcs", "want environment: true; there is no other way yet")
+	}
+	if s := one.S3; s != nil && s.Environment {
+		if s.AccessKeyID != nil || s.SecretAccessKey != nil || s.SessionToken != nil {
+			c.fail(path+".s3", "want a key, or environment: true, not both")
+		}
+	} else if s != nil {
 		c.secret(path+".s3.accessKeyID", s.AccessKeyID)
 		c.secret(path+".s3.secretAccessKey", s.SecretAccessKey)
 		if s.SessionToken != nil {

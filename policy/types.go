@@ -136,6 +136,7 @@ type Credential struct {
 	SSH            *SSHAccess   `yaml:"ssh"`            // ssh
 	RegistryConfig *RegistryRef `yaml:"registryConfig"` // oci: a registry client's config.json
 	S3             *S3Access    `yaml:"s3"`             // s3::
+	GCS            *GCSAccess   `yaml:"gcs"`            // gcs::
 }
 
 // Basic is a user's name and password.
@@ -164,11 +165,18 @@ type RegistryRef struct {
 	TokenHosts []string `yaml:"tokenHosts"` // hosts besides the registry's own that may be asked for tokens
 }
 
-// S3Access is a key for S3 buckets.
+// S3Access is a key for S3 buckets, or leave to use what the AWS client finds in
+// the environment, for AWS's own hosts.
 type S3Access struct {
+	Environment     bool    `yaml:"environment"`
 	AccessKeyID     *Secret `yaml:"accessKeyID"`
 	SecretAccessKey *Secret `yaml:"secretAccessKey"`
 	SessionToken    *Secret `yaml:"sessionToken"`
+}
+
+// GCSAccess is leave to use what Google's client finds in the environment.
+type GCSAccess struct {
+	Environment bool `yaml:"environment"`
 }
 
 // Limits bounds what a build may load. Zero means the default.

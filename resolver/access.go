@@ -126,6 +126,7 @@ func (a *authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (r *run) checkRedirect(req *http.Request, via []*http.Request) error {
+	req.Header.Del("Referer") // its query may be a secret
 	limit := *r.cfg.Policy.Spec.Limits.Redirects
 	if len(via) > limit {
 		return fmt.Errorf("more than %d redirects; the policy's spec.limits.redirects sets this limit", limit)
@@ -136,29 +137,46 @@ func (r *run) checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// s3 returns the key for a bucket, or nil.
-func (r *run) s3(location string) (*archive.S3Credentials, error) {
+// store returns the key for a bucket. Without a credential nothing is asked: the
+// client's own would go to whatever host a reference names. A nil key has the
+// client use what it finds in the environment, as the policy says.
+func (r *run) store(location string) (*archive.S3Credentials, error) {
 	getter, rest := splitGetter(location)
+	if getter == "" {
+		return nil, nil
+	}
 	u, err := url.Parse(rest)
-	if err != nil || getter != "s3" {
-		return nil, nil //nolint:nilerr // not S3's
+	if err != nil {
+		return nil, errors.New("not a URL to get an archive from")
 	}
 	id, err := identity.New(u.Scheme, u.Host, u.EscapedPath())
 	if err != nil {
 		return nil, err
 	}
 	c, ok := r.cfg.Policy.CredentialFor(id)
-	if !ok || c.S3 == nil {
+	switch {
+	case ok && getter == "gcs" && c.GCS != nil && c.GCS.Environment:
+		return nil, nil
+	case !ok || getter != "s3" || c.S3 == nil:
+		return nil, fmt.Errorf("no credential of the policy is for this bucket; spec.credentials with %s is wanted", getter)
+	case c.S3.Environment && !strings.HasSuffix(u.Hostname(), ".amazonaws.com"):
+		return nil, errors.New("the environment's credentials are for AWS, and this is another host")
+	case c.S3.Environment:
 		return nil, nil
 	}
+	return r.s3Key(c.S3)
+}
+
+func (r *run) s3Key(access *policy.S3Access) (*archive.S3Credentials, error) {
 	var keys archive.S3Credentials
 	for _, one := range []struct {
 		secret *policy.Secret
 		into   *string
-	}{{c.S3.AccessKeyID, &keys.AccessKeyID}, {c.S3.SecretAccessKey, &keys.SecretAccessKey}, {c.S3.SessionToken, &keys.SessionToken}} {
+	}{{access.AccessKeyID, &keys.AccessKeyID}, {access.SecretAccessKey, &keys.SecretAccessKey}, {access.SessionToken, &keys.SessionToken}} {
 		if one.secret == nil {
 			continue
 		}
+		var err error
 		if *one.into, err = r.secret(one.secret); err != nil {
 			return nil, err
 		}

@@ -26,8 +26,7 @@ import (
 type fileTransport struct{ *run }
 
 func (t *fileTransport) lookUp(ctx context.Context, at wanted) (git.Ref, error) {
-	id, err := t.download(&Source{Identity: at.Identity}, func(w io.Writer) error { return t.get(ctx, at.location, w) })
-	return git.Ref{Commit: id}, err
+	return t.current(&Source{Identity: at.Identity}, func(w io.Writer) error { return t.get(ctx, at.location, w) })
 }
 
 func (t *fileTransport) tree(ctx context.Context, at wanted, s *Source) (*materials.Tree, error) {
@@ -161,8 +160,7 @@ func plain(ctx context.Context, err error) error {
 type archiveTransport struct{ *run }
 
 func (t *archiveTransport) lookUp(ctx context.Context, at wanted) (git.Ref, error) {
-	id, err := t.download(&Source{Identity: at.Identity}, func(w io.Writer) error { return t.fetch(ctx, at, w) })
-	return git.Ref{Commit: id}, err
+	return t.current(&Source{Identity: at.Identity}, func(w io.Writer) error { return t.fetch(ctx, at, w) })
 }
 
 func (t *archiveTransport) tree(ctx context.Context, at wanted, s *Source) (*materials.Tree, error) {
@@ -182,7 +180,7 @@ func (t *archiveTransport) fetch(ctx context.Context, at wanted, w io.Writer) er
 	if req.Client, err = t.httpClient(at.location); err != nil {
 		return err
 	}
-	if req.S3, err = t.s3(at.location); err != nil {
+	if req.S3, err = t.store(at.location); err != nil {
 		return err
 	}
 	return archive.Download(ctx, req, w)

@@ -346,11 +346,26 @@ func (v *verification) bound(rule *policy.CompiledRule, l *signedList) (bool, []
 	return true, nil
 }
 
-// signersOf returns the signers of the policy whose signatures over the list
-// that governs a path verify.
+// signersOf returns the signers of the policy who signed a file as it is: their
+// signatures verify over the list that governs it, and the list names it, with
+// these bytes, for this place. Every link on the way counts as well.
 func (v *verification) signersOf(p string) []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	real, links, err := v.source.Tree.Resolve(p)
+	if err != nil {
+		return nil
+	}
+	names := v.signersOver(real)
+	for _, link := range links {
+		over := v.signersOver(link)
+		names = slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(over, name) })
+	}
+	return names
+}
+
+// signersOver is signersOf for one path.
+func (v *verification) signersOver(p string) []string {
 	above := materials.Above(v.dirs, p)
 	if len(above) == 0 {
 		return nil
@@ -365,5 +380,26 @@ func (v *verification) signersOf(p string) []string {
 			names = append(names, key.Name)
 		}
 	}
+	if len(names) == 0 || len(v.parse(l)) > 0 || !l.list.Names(materials.Rel(l.dir, p)) || len(l.list.CheckFile(v.source.Tree, l.scope, p)) > 0 {
+		return nil
+	}
+	if _, refusals := v.bound(&policy.CompiledRule{}, l); len(refusals) > 0 {
+		return nil
+	}
 	return names
+}
+
+// admitDir admits a directory's name where some list has a file in its place:
+// else whoever puts a directory there would have the file forgotten.
+func (v *verification) admitDir(p string) []*refusal.Refusal {
+	for _, dir := range materials.Above(v.dirs, p) {
+		e, ok := v.source.Tree.Lookup(path.Join(dir, materials.ListName))
+		if !ok || dir == p {
+			continue
+		}
+		if list, err := materials.Parse(e.Data); err == nil && list.Names(materials.Rel(dir, p)) {
+			return v.admit(p)
+		}
+	}
+	return nil
 }

@@ -98,13 +98,17 @@ func readLock(s *Source, p string, data []byte) (*lockFile, []*refusal.Refusal) 
 }
 
 // contradicting finds two entries that give one ref of one source two commits,
-// or one commit two digests: a reference can be written in several ways.
+// or one commit two digests: a reference can be written in several ways. One that
+// names its commit itself is such an entry too.
 func contradicting(entries []lockfile.Entry) (one, other lockfile.Entry, found bool) {
 	commits, digests := map[string]lockfile.Entry{}, map[string]lockfile.Entry{}
 	for _, e := range entries {
 		u, err := sourceurl.Parse(e.URL, false)
 		if err != nil {
 			continue
+		}
+		if id, ok := u.ID(); ok && id != e.Commit {
+			return lockfile.Entry{URL: e.URL, Commit: id, Digest: e.Digest}, e, true
 		}
 		ref := string(u.Kind) + " " + string(u.Identity) + " " + u.Ref
 		if old, ok := commits[ref]; ok && old.Commit != e.Commit && u.Kind != sourceurl.File {

@@ -54,7 +54,7 @@ func (o *Origins) walk(v visit) {
 	for _, e := range v.node.Edges {
 		switch {
 		case e.Source != nil:
-			o.add(v, path.Join(o.layout.names[e], path.Base(e.written)), e.written)
+			o.add(v, path.Join(o.layout.names[e], e.fileName()), e.written)
 		case e.To != nil:
 			mounted := e.written
 			if e.Remote {

@@ -211,6 +211,10 @@ func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal) {
 		return nil, []*refusal.Refusal{s.refusal(refusal.Link, dir, linkError.Error())}
 	case err != nil:
 		real = path.Clean(dir) // the visit tells what is wrong with it
+	default:
+		if refusals := s.admitDir(real); len(refusals) > 0 {
+			return nil, refusals
+		}
 	}
 	r.mu.Lock()
 	n, known := r.nodes[nodeKey{s, real}]
@@ -258,7 +262,9 @@ func (r *run) take(from *Node, e *Edge, s *Source, file string, origin Origin) {
 		r.refuse(from.named(), refusals...)
 		return
 	}
-	r.schema(from, e, s)
+	if e.Field == isSchema {
+		r.mayConfigure(from.named(), s, file)
+	}
 	entry, _ := s.Tree.Lookup(file)
 	if err := kustfile.CheckAliases(entry.Data); err != nil {
 		r.fail(from.named(), fmt.Errorf("%s: %w", s.Identity, err))

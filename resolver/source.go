@@ -120,8 +120,9 @@ func (r *run) fetch(u *sourceurl.URL, lock *Lock) (*Source, Origin, error) {
 	if err != nil {
 		return nil, Origin{}, err
 	}
-	// Two refs, or two ways to write a URL, may lead to one commit.
-	key := fetchKey{identity: u.Identity, kind: u.Kind, ref: "commit " + ref.Commit, submodules: u.Submodules, lock: lock.key()}
+	// Two refs may lead to one commit. Two ways to write a URL do not make one
+	// source: a submodule's URL can be relative to it.
+	key := fetchKey{identity: u.Identity, kind: u.Kind, location: u.Location, ref: "commit " + ref.Commit, submodules: u.Submodules, lock: lock.key()}
 	s, _, err := r.once(key, func() (*Source, Origin, error) {
 		s, err := r.read(ctx, at, ref, lock)
 		return s, Origin{}, err
@@ -167,7 +168,7 @@ func (r *run) read(ctx context.Context, at wanted, ref git.Ref, lock *Lock) (*So
 	}
 	s.Digest = s.Tree.Digest()
 	if s.Kind == sourceurl.File {
-		s.Digest = "sha256:" + s.Commit
+		s.Digest = "sha256:" + s.file().Digest.String()
 	}
 	if err := lock.holds(s); err != nil {
 		return nil, err

@@ -90,7 +90,7 @@ func (r *run) submoduleURL(s *Source, at materials.Entry) (*sourceurl.URL, error
 		return nil, one
 	}
 	u.Ref, u.Submodules = at.Commit, true
-	return sourceurl.FromGit(u, absolute+"?ref="+at.Commit), nil
+	return sourceurl.FromGit(u, u.Clone+"?ref="+at.Commit), nil
 }
 
 // relativeURL resolves a submodule's URL that begins with ./ or ../ against its

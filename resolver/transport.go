@@ -116,19 +116,26 @@ func sumOf(data []byte) string {
 const blobs = "blobs"
 
 // download gets bytes of which the hash is not known yet, and keeps them.
-func (r *run) download(s *Source, get func(io.Writer) error) (string, error) {
+func (r *run) download(s *Source, get func(io.Writer) error) ([]byte, error) {
 	if r.cfg.Offline {
-		return "", errors.New("what it is now cannot be looked up offline; only a locked reference can")
+		return nil, errors.New("what it is now cannot be looked up offline; only a locked reference can")
 	}
 	task := r.observe(s)
 	defer task.Done()
-	var data bounded
-	data.left = r.cfg.Policy.Spec.Limits.BytesPerSource
+	data := bounded{left: r.cfg.Policy.Spec.Limits.BytesPerSource}
 	if err := get(io.MultiWriter(&data, &counting{task: task})); err != nil {
-		return "", err
+		return nil, err
 	}
-	id := sumOf(data.Bytes())
-	return id, r.keep(nameFor(string(s.Identity), id), data.Bytes())
+	return data.Bytes(), r.keep(nameFor(string(s.Identity), sumOf(data.Bytes())), data.Bytes())
+}
+
+// current downloads what has no id of its own, and returns its hash.
+func (r *run) current(s *Source, get func(io.Writer) error) (git.Ref, error) {
+	data, err := r.download(s, get)
+	if err != nil {
+		return git.Ref{}, err
+	}
+	return git.Ref{Commit: sumOf(data)}, nil
 }
 
 func (r *run) keep(name string, data []byte) error {
@@ -147,17 +154,18 @@ func (r *run) blob(s *Source, id string, get func(io.Writer) error) ([]byte, err
 	} else if r.cfg.Offline {
 		return nil, errOffline
 	}
-	got, err := r.download(s, get)
+	// What is returned is what was hashed, not what the cache has meanwhile.
+	data, err := r.download(s, get)
 	if err != nil {
 		return nil, err
 	}
-	if got != id {
+	if got := sumOf(data); got != id {
 		one := &refusal.Refusal{Code: refusal.StaleLock, Source: string(s.Identity), Commit: id, Reason: "the server has other bytes now than those that are meant"}
 		one.Want, one.Got = "SHA-256 "+id, got
 		one.Hints = []string{"if the change is meant, review it and lock it again: trustomize lock --update"}
 		return nil, one
 	}
-	return r.cachedBlob(name)
+	return data, nil
 }
 
 func (r *run) cachedBlob(name string) ([]byte, error) {

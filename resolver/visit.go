@@ -42,26 +42,28 @@ func (r *run) visit(n *Node) {
 }
 
 // mayConfigure refuses a file that changes how everything that loads it is
-// merged, unless it is the root's own or its rule says that it may.
+// merged, unless it is the root's own, or the rules for it, and for every link on
+// the way, say that it may.
 func (r *run) mayConfigure(at place, s *Source, file string) {
 	if s.Root {
 		return
 	}
-	if rule, ok := s.rule(file); ok && rule.Config {
-		return
+	real, links, err := s.Tree.Resolve(file)
+	if err != nil {
+		return // reading it says why
 	}
-	one := s.refusal(refusal.Config, file, "field openapi of another source than the root changes how everything that loads it is merged")
-	one.Hints = []string{"review it, then say config: true in the source's rule"}
-	r.refuse(at, one)
+	for _, p := range append(links, real) {
+		if rule, ok := s.rule(p); ok && rule.Config {
+			continue
+		}
+		one := s.refusal(refusal.Config, p, "field openapi of another source than the root changes how everything that loads it is merged")
+		one.Hints = []string{"review it, then say config: true in the source's rule"}
+		r.refuse(at, one)
+	}
 }
 
-// schema holds a file of another source that field openapi names against its
-// rule.
-func (r *run) schema(from *Node, e *Edge, s *Source) {
-	if e.Field == "openapi.path" {
-		r.mayConfigure(from.named(), s, s.file().Path)
-	}
-}
+// isSchema is the field that names a schema.
+const isSchema = "openapi.path"
 
 // kustomization finds the one file among the names that kustomize probes for.
 // All names are held against the lists: a file that was removed or added under
@@ -134,7 +136,7 @@ func (s *Source) reach(p string) (string, []*refusal.Refusal) {
 		// What is absent must be so by the list's word as well.
 		return "", append(refusals, s.admit(p)...)
 	case s.Tree.IsDir(real):
-		return real, refusals
+		return real, append(refusals, s.admitDir(real)...)
 	}
 	return real, append(refusals, s.admit(real)...)
 }
@@ -260,6 +262,9 @@ func (r *run) localFile(n *Node, ref kustfile.Reference, p, real string) {
 	case !r.mayLoad(n, real):
 		r.fail(n.named(), fmt.Errorf("field %s names %q: the file is not in or below the kustomization's own directory", ref.Field, giturl.Redact(ref.Text)))
 		return
+	}
+	if ref.Field == isSchema {
+		r.mayConfigure(n.named(), n.Source, p)
 	}
 	n.Source.addData(real)
 	e, _ := n.Source.Tree.Lookup(real)

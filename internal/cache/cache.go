@@ -10,11 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,13 @@ type Cache struct {
 	dir   string
 	grown atomic.Bool // something was put since the last trim
 }
+
+// kinds are the folders that a cache has, and ours the names of files in them.
+// Whatever else lies in its directory is somebody else's.
+var (
+	kinds = []string{"snapshots", "blobs", "signatures", "histories", "bundles"}
+	ours  = regexp.MustCompile(`^[0-9a-f]{32,}([-.][0-9a-z.-]+)?$`)
+)
 
 // staleAfter is the age at which a temporary file is taken for the remains of
 // a process that was killed. No fetch is allowed to take so long.
@@ -68,9 +76,14 @@ func (c *Cache) path(kind, name string) string { return filepath.Join(c.dir, kin
 
 // Get opens a file. Its absence is an error that matches os.ErrNotExist.
 func (c *Cache) Get(kind, name string) (io.ReadCloser, error) {
-	f, err := os.Open(c.path(kind, name))
+	// A pipe in a file's place would be waited for without end.
+	f, err := os.OpenFile(c.path(kind, name), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, errors.Join(err, fmt.Errorf("cache: %s is not a file", f.Name()))
 	}
 	// Eviction goes by the time of last use.
 	now := time.Now()
@@ -81,6 +94,9 @@ func (c *Cache) Get(kind, name string) (io.ReadCloser, error) {
 // Put writes a file and moves it to its place when write succeeded. A file of
 // that name is replaced.
 func (c *Cache) Put(kind, name string, write func(io.Writer) error) error {
+	if !slices.Contains(kinds, kind) || !ours.MatchString(name) {
+		return fmt.Errorf("cache: no file is called %s/%s", kind, name)
+	}
 	if err := os.MkdirAll(filepath.Join(c.dir, kind), 0o700); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
@@ -118,19 +134,20 @@ func (c *Cache) Trim(limit int64) {
 	}
 	var files []file
 	var total int64
-	_ = filepath.WalkDir(c.dir, func(p string, d fs.DirEntry, err error) error {
+	for _, kind := range kinds {
+		entries, err := os.ReadDir(filepath.Join(c.dir, kind))
 		if err != nil {
-			return nil // gone meanwhile
+			continue // there is none
 		}
-		if d.IsDir() && p == c.Temp() {
-			return fs.SkipDir
-		}
-		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
-			files = append(files, file{p, info.Size(), info.ModTime()})
+		for _, e := range entries {
+			info, err := e.Info()
+			if err != nil || !info.Mode().IsRegular() || !ours.MatchString(e.Name()) {
+				continue // gone meanwhile, or somebody else's
+			}
+			files = append(files, file{c.path(kind, e.Name()), info.Size(), info.ModTime()})
 			total += info.Size()
 		}
-		return nil
-	})
+	}
 	slices.SortFunc(files, func(a, b file) int { return a.used.Compare(b.used) })
 	for _, f := range files {
 		if total <= limit {

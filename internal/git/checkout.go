@@ -25,7 +25,7 @@ type Checkout struct {
 // Files that a sparse checkout leaves out are an error: a list without them
 // would not hold for the commit.
 func (g *Git) Tracked(ctx context.Context, c Checkout, dir string) (map[string]bool, error) {
-	private, err := g.initRepository(ctx, c.IDLength)
+	private, err := g.initRepository(c.IDLength)
 	if err != nil {
 		return nil, err
 	}

@@ -67,6 +67,10 @@ func (g *Git) environment(dir, location string) []string {
 	return append([]string{
 		"PATH=/usr/local/bin:/usr/bin:/bin",
 		"HOME=" + dir,
+		// Said, so that git looks for none: whoever can write above the cache
+		// could have put one there, with a configuration.
+		"GIT_DIR=" + dir,
+		"GIT_CEILING_DIRECTORIES=" + filepath.Dir(dir),
 		"LC_ALL=C",
 		"GIT_CONFIG_NOSYSTEM=1",
 		"GIT_CONFIG_SYSTEM=/dev/null",
@@ -86,6 +90,7 @@ func isFile(location string) bool {
 
 // settings are given with every call, before the verb.
 var settings = []string{
+	"-c", "safe.bareRepository=explicit",
 	"-c", "core.hooksPath=/dev/null",
 	"-c", "core.fsmonitor=false",
 	"-c", "credential.helper=",
@@ -179,16 +184,23 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-func (g *Git) initRepository(ctx context.Context, idLength int) (string, error) {
+// initRepository makes an empty bare repository, as small as git takes one for
+// one (gitrepository-layout's manual), for ids of a length: 40 digits for SHA-1,
+// 64 for SHA-256.
+func (g *Git) initRepository(idLength int) (string, error) {
 	dir, err := os.MkdirTemp(g.Temp, "git-")
 	if err != nil {
 		return "", err
 	}
-	format := "sha1"
+	config := "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 	if idLength == 64 {
-		format = "sha256"
+		config = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n"
 	}
-	if _, err := g.run(ctx, dir, dir, "init", "--quiet", "--bare", "--template=", "--object-format="+format, dir); err != nil {
+	err = errors.Join(
+		os.MkdirAll(filepath.Join(dir, "objects", "pack"), 0o700), os.MkdirAll(filepath.Join(dir, "refs"), 0o700),
+		os.WriteFile(filepath.Join(dir, "HEAD"), []byte("ref: refs/heads/main\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "config"), []byte(config), 0o600))
+	if err != nil {
 		os.RemoveAll(dir)
 		return "", err
 	}
@@ -258,7 +270,7 @@ func (g *Git) fetchAll(ctx context.Context, dir, location string, progress func(
 // The repository that they come from is gone when Fetch returns. progress, if
 // there is one, is told how many bytes have come.
 func (g *Git) Fetch(ctx context.Context, location, commit string, progress func(int64), use func(gitobject.Store) error) error {
-	dir, err := g.initRepository(ctx, len(commit))
+	dir, err := g.initRepository(len(commit))
 	if err != nil {
 		return err
 	}
@@ -292,7 +304,7 @@ func refusesSingle(err error) bool {
 // Objects hands the objects of a directory such as .git/objects to use,
 // without reading any configuration that lies beside it.
 func (g *Git) Objects(ctx context.Context, objects string, idLength int, use func(gitobject.Store) error) error {
-	dir, err := g.initRepository(ctx, idLength)
+	dir, err := g.initRepository(idLength)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 // Refs lists the branches and tags at the location, tags with the commits that
 // they point to, sorted by name.
 func (g *Git) Refs(ctx context.Context, location string) ([]Ref, error) {
-	dir, err := os.MkdirTemp(g.Temp, "git-")
+	dir, err := g.initRepository(40)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (g *Git) Refs(ctx context.Context, location string) ([]Ref, error) {
 // History fetches the commits that refs reach, without trees and blobs where the
 // server can leave them out, and hands them to use.
 func (g *Git) History(ctx context.Context, location string, refs []Ref, progress func(int64), use func(gitobject.Store) error) error {
-	dir, err := g.initRepository(ctx, len(refs[0].Commit))
+	dir, err := g.initRepository(len(refs[0].Commit))
 	if err != nil {
 		return err
 	}

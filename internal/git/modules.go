@@ -12,7 +12,7 @@ import (
 // as they are written, by the submodules' paths. A path that two submodules
 // claim is an error.
 func (g *Git) Modules(ctx context.Context, content []byte) (map[string]string, error) {
-	dir, err := os.MkdirTemp(g.Temp, "git-")
+	dir, err := g.initRepository(40)
 	if err != nil {
 		return nil, err
 	}

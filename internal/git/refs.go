@@ -16,7 +16,7 @@ func (g *Git) Resolve(ctx context.Context, location, ref string) (Ref, error) {
 	if gitobject.IsID(ref) {
 		return Ref{Commit: ref}, nil
 	}
-	dir, err := os.MkdirTemp(g.Temp, "git-")
+	dir, err := g.initRepository(40)
 	if err != nil {
 		return Ref{}, err
 	}
@@ -68,7 +68,7 @@ func isAbbreviation(ref string) bool {
 // expand finds the commit that an abbreviated id stands for, among those that
 // a branch or tag can reach.
 func (g *Git) expand(ctx context.Context, location, short string) (Ref, error) {
-	dir, err := g.initRepository(ctx, 40)
+	dir, err := g.initRepository(40)
 	if err != nil {
 		return Ref{}, err
 	}

@@ -15,6 +15,8 @@ const maxCommits = 1 << 21
 // ErrNoDescent says that a commit is not in the history of another.
 var ErrNoDescent = errors.New("not in the history")
 
+var errNoCommit = errors.New("not a commit")
+
 // Descent finds a shortest chain of commits from one of the tips to commit,
 // both included, each a parent of the one before it. Every commit on the way is
 // hashed again. Without a chain the error is [ErrNoDescent].
@@ -31,6 +33,9 @@ func Descent(store Store, tips []string, commit string) ([]string, error) {
 			return chain(child, commit), nil
 		}
 		parents, err := parentsOf(store, at)
+		if errors.Is(err, errNoCommit) && slices.Contains(tips, at) {
+			continue // a tag can point to anything
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +69,7 @@ func parentsOf(store Store, id string) ([]string, error) {
 		return nil, err
 	}
 	if kind != "commit" {
-		return nil, &Error{id, "is a " + kind + " where a commit is wanted"}
+		return nil, errors.Join(&Error{id, "is a " + kind + " where a commit is wanted"}, errNoCommit)
 	}
 	if err := Check(id, kind, data); err != nil {
 		return nil, err
@@ -103,14 +108,14 @@ func CheckDescent(r io.Reader, tip, commit string) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	var ids []string
 	for len(ids) <= maxCommits {
-		line, err := in.ReadString('\n')
+		line, err := in.ReadSlice('\n') // bounded by the buffer
 		if err != nil {
 			return fmt.Errorf("the chain is cut short: %w", endOf(err))
 		}
-		if line == "\n" {
+		if len(line) == 1 {
 			break
 		}
-		ids = append(ids, strings.TrimSuffix(line, "\n"))
+		ids = append(ids, strings.TrimSuffix(string(line), "\n"))
 	}
 	if len(ids) == 0 || ids[0] != tip || ids[len(ids)-1] != commit {
 		return fmt.Errorf("the chain does not lead from %s to %s", tip, commit)

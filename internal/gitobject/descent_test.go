@@ -58,6 +58,10 @@ func TestDescent(t *testing.T) {
 	if _, err := Descent(m, []string{ids["merge"]}, ids["fork"]); !errors.Is(err, ErrNoDescent) {
 		t.Error(err)
 	}
+	blob := m.add(t, "blob", []byte("tagged"))
+	if found, err := Descent(m, []string{blob, ids["merge"]}, ids["a"]); err != nil || len(found) != 3 {
+		t.Errorf("beside a tag on a blob: %v, %v", found, err)
+	}
 	// A chain whose links are not parents.
 	var forged bytes.Buffer
 	if err := WriteDescent(&forged, m, []string{ids["merge"], ids["fork"]}); err != nil {

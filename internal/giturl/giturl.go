@@ -134,12 +134,21 @@ func ParseRepository(s string) (*URL, error) {
 	} else {
 		text += "://"
 	}
-	if !strings.Contains(dir, "//") && !strings.Contains(dir, "_git/") && !strings.HasSuffix(dir, ".git") {
+	marked := strings.Contains(dir, "//") || strings.Contains(dir, "_git/") || strings.HasSuffix(dir, ".git")
+	if !marked {
 		dir = strings.TrimSuffix(dir, "/") + ".git"
 	}
 	u, err := Parse(text + dir)
 	if errors.Is(err, ErrLocal) && text == "" {
-		return Parse("https://" + dir)
+		u, err = Parse("https://" + dir)
+	}
+	if err != nil || marked {
+		return u, err
+	}
+	// The marker was ours.
+	u.Clone, u.Repository = strings.TrimSuffix(u.Clone, ".git"), strings.TrimSuffix(u.Repository, ".git")
+	if u.Scheme == "file" {
+		u.Identity, err = identity.File(u.Clone)
 	}
 	return u, err
 }

@@ -59,12 +59,15 @@ type File struct {
 
 // Parse reads a kustomization as kustomize does.
 func Parse(content []byte) (*File, error) {
+	if err := CheckAliases(content); err != nil {
+		return nil, err
+	}
 	f := &File{content: content}
 	if err := f.kust.Unmarshal(content); err != nil {
 		return nil, err
 	}
 	for _, text := range f.embedded() {
-		if err := CheckAliases([]byte(text)); err != nil {
+		if err := checkNested([]byte(text)); err != nil {
 			return nil, err
 		}
 	}

@@ -140,7 +140,8 @@ func TestCheckAliases(t *testing.T) {
 		"a: 1\n---\ndata: &d [x, {y: [*d]}]\n":           true,
 		"a: &a {x: 1}\nb: *a\nc: {<<: *a}\n":             false,
 		"a: &a {x: 1}\nb: &b {y: *a}\nc: [*b, *a, *b]\n": false,
-		"no * yaml: [ &\n":                               false,
+		"a: &a [1,1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n": true,
+		"no * yaml: [ &\n": false,
 	} {
 		if err := CheckAliases([]byte(doc)); (err != nil) != bad {
 			t.Errorf("%q: %v", doc, err)
@@ -148,6 +149,20 @@ func TestCheckAliases(t *testing.T) {
 	}
 	if _, err := Parse([]byte("patches: [{patch: \"{kind: &k {x: *k}}\"}]\n")); err == nil {
 		t.Error("a patch that contains itself is accepted")
+	}
+}
+
+// TestNestedAliases holds that a text in a plugin's configuration is looked at
+// too: kustomize reads it as YAML.
+func TestNestedAliases(t *testing.T) {
+	for _, field := range []string{"patch: |\n  data: &a {k: *a}\n", "paths: [\"{data: &a {k: *a}}\"]\n"} {
+		doc := "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: n}\n" + field
+		if _, _, err := Configs([]byte(doc)); err == nil {
+			t.Errorf("%s is accepted", doc)
+		}
+		if _, err := Parse([]byte("transformers:\n- |\n  " + strings.ReplaceAll(doc, "\n", "\n  ") + "\n")); err == nil {
+			t.Errorf("%s is accepted inline", doc)
+		}
 	}
 }
 

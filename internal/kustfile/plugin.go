@@ -46,6 +46,9 @@ func (f *File) InlineConfigs() map[string]string {
 //
 // Only kustomize's builtin plugins are supported. Everything else is a program.
 func Configs(content []byte) ([]Reference, []Unsupported, error) {
+	if err := checkNested(content); err != nil {
+		return nil, nil, err
+	}
 	docs, err := resources.NewResMapFromBytes(content)
 	if err != nil {
 		return nil, nil, err

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/trustomize/trustomize/internal/archive"
+	"github.com/trustomize/trustomize/internal/gitobject"
 	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/identity"
 	"github.com/trustomize/trustomize/internal/oci"
@@ -69,6 +70,14 @@ func Parse(text string, wantFile bool) (*URL, error) {
 		return nil, err
 	}
 	return FromGit(u, text), nil
+}
+
+// ID returns the commit or digest that the URL itself names in full.
+func (u *URL) ID() (string, bool) {
+	if u.Kind == Artifact {
+		return strings.CutPrefix(u.Ref, "sha256:")
+	}
+	return u.Ref, u.Kind == Git && gitobject.IsID(u.Ref)
 }
 
 // FromGit returns a git URL as a source's.
