@@ -37,7 +37,7 @@ func TestHistory(t *testing.T) {
 	for _, commit := range commits {
 		git(t, checkout, "checkout", "-q", "--detach", commit)
 		want := byHand(t, checkout, key)
-		cmd := exec.Command(filepath.Join(bin, "trustomize"), "verify", "--policy", policyFile, "--cache", filepath.Join(dir, "cache"),
+		cmd := exec.Command(filepath.Join(bin, plain), "verify", "--policy", policyFile, "--cache", filepath.Join(dir, "cache"),
 			"https://github.com/"+owner+"/sample-kustomize-app?ref="+commit)
 		out, err := cmd.CombinedOutput()
 		switch status := cmd.ProcessState.ExitCode(); {

@@ -54,7 +54,7 @@ func compare(t *testing.T, name string, args, own, env []string) {
 		return out, stderr.String(), cmd.ProcessState.ExitCode()
 	}
 	want, wantErr, wantStatus := run("kustomize", append([]string{"build"}, args...)...)
-	got, gotErr, gotStatus := run("trustomize", append(append([]string{"build", "--dev"}, own...), args...)...)
+	got, gotErr, gotStatus := run(plain, append(append([]string{"build", "--dev"}, own...), args...)...)
 	expected, _, _ := strings.Cut(name, "-")
 	if fails := expected == "fail" || expected == "builds"; fails != (wantStatus != 0) {
 		t.Fatalf("kustomize ends with %d: %s", wantStatus, wantErr)

@@ -94,7 +94,7 @@ func startRemotes(t *testing.T) *remotes {
 		s.ssh, s.sshCommand = host, command
 	}
 	s.key = filepath.Join(s.root, "team")
-	cmd := exec.Command(filepath.Join(bin, "trustomize"), "keys", "generate", "--output-key-prefix", s.key)
+	cmd := exec.Command(filepath.Join(bin, plain), "keys", "generate", "--output-key-prefix", s.key)
 	cmd.Env = s.env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -166,7 +166,7 @@ func (s *remotes) urls(transport, top string, archive *txtar.Archive) (*strings.
 func (s *remotes) commit(t *testing.T, dir, repository string) {
 	t.Helper()
 	work := filepath.Join(dir, repository)
-	cmd := exec.Command(filepath.Join(bin, "trustomize"), "materials", "sign", work, "--key", s.key+".key", "--unbound")
+	cmd := exec.Command(filepath.Join(bin, plain), "materials", "sign", work, "--key", s.key+".key", "--unbound")
 	cmd.Env = s.env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
