@@ -193,10 +193,13 @@ func (l *layout) add(n *Node, e *Edge) (string, error) {
 }
 
 // fileName is the name that a single file has: the last part of its reference,
-// without a query, which may be a secret.
+// as kustomize makes keys of it, without a query, which may be a secret.
 func (e *Edge) fileName() string {
-	text, _, _ := strings.Cut(e.written, "?")
-	return path.Base(text)
+	name, _, _ := strings.Cut(path.Base(e.written), "?")
+	if name == "" || name == "." || name == ".." {
+		return "file"
+	}
+	return name
 }
 
 func (l *layout) mount(name string, s *Source) verifyfs.Mount {

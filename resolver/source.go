@@ -162,10 +162,18 @@ func (r *run) read(ctx context.Context, at wanted, ref git.Ref, lock *Lock) (*So
 		return nil, tooMany(limit)
 	}
 	s := &Source{Identity: at.Identity, Kind: at.Kind, Commit: ref.Commit, Lock: lock, written: at.Location, submodules: at.Submodules}
-	var err error
-	if s.Tree, err = r.transport(at.Kind).tree(ctx, at, s); err != nil {
+	// Its bytes are the same however its URL is written, and fetched once.
+	same := fetchKey{identity: s.Identity, kind: s.Kind, ref: "tree " + s.Commit}
+	tree, _, err := r.once(same, func() (*Source, Origin, error) {
+		bytes := &Source{Identity: s.Identity, Kind: s.Kind, Commit: s.Commit}
+		var err error
+		bytes.Tree, err = r.transport(at.Kind).tree(ctx, at, bytes)
+		return bytes, Origin{}, err
+	})
+	if err != nil {
 		return nil, err
 	}
+	s.Tree, s.signatures = tree.Tree, tree.signatures
 	s.Digest = s.Tree.Digest()
 	if s.Kind == sourceurl.File {
 		s.Digest = "sha256:" + s.file().Digest.String()
