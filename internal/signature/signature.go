@@ -1,31 +1,35 @@
-// Package signature recognises detached signatures by their content and
-// verifies them against keys that the caller trusts.
+// Package signature recognises detached signatures by their content and says
+// what it takes to verify one.
 //
-// Nothing that comes with a signature, such as a key or a certificate, is ever
-// trusted. Success is [Evidence]: which key made which kind of signature over
-// which bytes. Verification opens no file and no connection.
+// A [Trust] is whose signatures count: a public key here, a PGP key ring, a list
+// of SSH principals or an identity in the packages below this one. What comes
+// with a signature, such as a key or a certificate, is evidence and never trust.
+// Success is [Evidence]: which key, in whose hands, made which kind of signature
+// over which bytes. Verification opens no file and no connection.
+//
+// Whether an expired key, or one that the operator revoked, still counts is not
+// decided here: the evidence says when a key expires and when the signature was
+// made, and by whose word.
 package signature
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-
-	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"time"
 )
 
-// MaxSize is the size in bytes over which a signature is not read. A Sigstore
-// bundle with certificate, timestamps and inclusion proof has about 10 KiB.
+// MaxSize is the size in bytes over which a file of signatures is not read. A
+// Sigstore bundle with certificate, timestamps and inclusion proof has about
+// 10 KiB.
 const MaxSize = 1 << 20
+
+// maxSignatures is how many signatures one file may hold.
+const maxSignatures = 64
 
 // Kind is a signature's format.
 type Kind string
@@ -33,94 +37,187 @@ type Kind string
 // The formats that are recognised.
 const (
 	Raw          Kind = "raw"           // base64 of a signature's bytes, as cosign sign-blob and openssl write it
-	PGP          Kind = "pgp"           // an OpenPGP detached signature, armoured
-	SSH          Kind = "ssh"           // an SSHSIG, as ssh-keygen -Y sign writes it
+	PGP          Kind = "pgp"           // an OpenPGP detached signature (RFC 9580), armoured or binary
+	SSH          Kind = "ssh"           // an SSHSIG (OpenSSH's PROTOCOL.sshsig), armoured
 	Bundle       Kind = "bundle"        // a Sigstore bundle
 	LegacyBundle Kind = "legacy-bundle" // a bundle of cosign before version 2.4
+	CMS          Kind = "cms"           // a CMS signature (RFC 5652), as gitsign writes it into commits
 )
 
-// ErrUnsupported is in the chain of the error for a kind of signature that is
-// recognised and cannot be verified yet.
-var ErrUnsupported = errors.New("this kind of signature is not supported yet")
+// Signature is one detached signature.
+type Signature struct {
+	Kind Kind
+	Data []byte // as it stands in its file
+}
 
-// ErrMismatch is in the chain of the error for a well-formed signature that
-// the key did not make over these bytes.
-var ErrMismatch = errors.New("the signature does not verify")
+// Trust is whose signatures count. Implementations are safe for concurrent
+// use.
+type Trust interface {
+	// Verify checks that a signature over the message was made by somebody
+	// who is trusted. The error is an *[Error], which says why it does not
+	// count.
+	Verify(sig Signature, message []byte, when When) (Evidence, error)
 
-// Key is a public key that somebody trusts.
-type Key struct {
-	Public      crypto.PublicKey
-	Fingerprint string // "sha256:" and the SHA-256 of its SubjectPublicKeyInfo in hexadecimal
+	// String describes the trust for people, in a few words without a
+	// newline: a fingerprint, a name, an issuer and a subject.
+	String() string
+
+	// Keys are the keys that are trusted, where they are known beforehand.
+	Keys() []KeyInfo
+}
+
+// When is what a verification needs to know of the time and of its purpose.
+type When struct {
+	Now time.Time
+
+	// Claimed is when the signature was made by the signer's own word, for
+	// kinds whose signatures do not tell: a commit's date. Zero is unknown.
+	Claimed time.Time
+
+	// Git says that a commit or a tag was signed, not a file. SSH keeps the
+	// two apart by namespace.
+	Git bool
+}
+
+// KeyInfo is a key that is trusted beforehand.
+type KeyInfo struct {
+	Fingerprint string
+	Holder      string    // who holds it, where the trust says so: a PGP user, SSH principals
+	NotBefore   time.Time // zero: always
+	Expires     time.Time // zero: never
 }
 
 // Evidence is what a successful verification proves.
 type Evidence struct {
-	Kind        Kind   `json:"kind"`
-	Fingerprint string `json:"fingerprint"`
-	Digest      string `json:"digest"` // "sha256:" and the SHA-256 of the signed bytes
+	Kind Kind
+
+	// Fingerprint names the key that signed. A public key's is "sha256:" and
+	// the SHA-256 of its SubjectPublicKeyInfo in hexadecimal, a PGP key's "pgp:"
+	// and its fingerprint in lower-case hexadecimal (the key's own, of a subkey
+	// as well), an SSH key's what ssh-keygen -l prints, "SHA256:" and base64.
+	Fingerprint string
+
+	// Above are the fingerprints of the keys that vouch for this one: a
+	// subkey's primary key, a certificate's authority. Revoking one of them
+	// revokes this one.
+	Above []string
+
+	Identity   string // in whose hands the key was: certificate subject, PGP user, SSH principal
+	Issuer     string // who vouches for a keyless identity, an OIDC issuer's URL
+	Repository string // that a CI's certificate names, as a URL; "" for other identities
+
+	Digest string // "sha256:" and the SHA-256 of the signed bytes
+
+	// Expires is when the key's own validity ends or ended; zero is never. For
+	// a certificate that a log or a timestamp authority showed to have been
+	// valid, it is zero.
+	Expires time.Time
+
+	Claimed time.Time // when it was made, by the signer's own word; zero is unknown
+	Proven  time.Time // the same, by the word of a log or a timestamp authority that is trusted; zero is unproven
 }
 
-// minRSABits is the smallest RSA modulus that is accepted (NIST SP 800-131A).
-const minRSABits = 2048
+// Reason is why a signature does not count. Greater ones tell more: of several,
+// the greatest is what to tell a person.
+type Reason int
 
-// ParseKey reads one PEM public key: ECDSA on P-256, P-384 or P-521, RSA of at
-// least 2048 bits, or Ed25519. It refuses private keys and certificates.
-func ParseKey(data []byte) (Key, error) {
-	if bytes.Contains(data, []byte("PRIVATE KEY")) {
-		return Key{}, errors.New("this is a private key; a signer is named by its public key")
-	}
-	if n := bytes.Count(data, []byte("-----BEGIN ")); n > 1 {
-		return Key{}, fmt.Errorf("holds %d PEM blocks, where one public key is wanted", n)
-	}
-	pub, err := cryptoutils.UnmarshalPEMToPublicKey(data)
-	if err != nil {
-		return Key{}, fmt.Errorf("not a PEM public key: %w", err)
-	}
-	return NewKey(pub)
+// The reasons.
+const (
+	OtherKind Reason = iota // a kind of signature that this trust does not make
+	Stranger                // made by somebody else, or for another purpose
+	Mismatch                // does not verify over these bytes
+	Malformed               // cannot be read
+	Unproven                // a certificate, or the time of a signature, lacks the proof that is wanted
+	Expired                 // the key was not valid when it should have been
+	Revoked                 // the key is revoked by its own holder
+)
+
+// Error says why a signature does not count.
+type Error struct {
+	Reason Reason
+	Text   string // without a newline
+	By     string // of a stranger: who made it, as far as the signature says
 }
 
-// NewKey checks that the key is of a kind that is accepted.
-func NewKey(pub crypto.PublicKey) (Key, error) {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		if k.Curve != elliptic.P256() && k.Curve != elliptic.P384() && k.Curve != elliptic.P521() {
-			return Key{}, fmt.Errorf("ECDSA curve %s is not accepted", k.Curve.Params().Name)
-		}
-	case *rsa.PublicKey:
-		if k.N.BitLen() < minRSABits {
-			return Key{}, fmt.Errorf("RSA key has %d bits, fewer than the %d required", k.N.BitLen(), minRSABits)
-		}
-	case ed25519.PublicKey:
-	default:
-		return Key{}, fmt.Errorf("a key of type %T is not accepted", pub)
-	}
-	der, err := cryptoutils.MarshalPublicKeyToDER(pub)
-	if err != nil {
-		return Key{}, err
-	}
-	sum := sha256.Sum256(der)
-	return Key{pub, "sha256:" + hex.EncodeToString(sum[:])}, nil
+func (e *Error) Error() string { return e.Text }
+
+// Errorf makes an [Error].
+func Errorf(reason Reason, format string, args ...any) *Error {
+	return &Error{Reason: reason, Text: fmt.Sprintf(format, args...)}
 }
 
-// Recognize tells a signature's kind from its content.
-func Recognize(sig []byte) (Kind, error) {
-	trimmed := bytes.TrimSpace(sig)
+// DigestOf returns "sha256:" and the SHA-256 of the message in hexadecimal.
+func DigestOf(message []byte) string {
+	sum := sha256.Sum256(message)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+const (
+	pgpBegin, pgpEnd = "-----BEGIN PGP SIGNATURE-----", "-----END PGP SIGNATURE-----"
+	sshBegin, sshEnd = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
+	cmsBegin, cmsEnd = "-----BEGIN SIGNED MESSAGE-----", "-----END SIGNED MESSAGE-----"
+)
+
+var armours = []struct {
+	kind       Kind
+	begin, end string
+}{{PGP, pgpBegin, pgpEnd}, {SSH, sshBegin, sshEnd}, {CMS, cmsBegin, cmsEnd}}
+
+// Split reads a file of signatures: one signature of any kind, or several one
+// behind the other where these are armoured or base64 on one line each. Every
+// part of the file must belong to a signature.
+func Split(file []byte) ([]Signature, error) {
 	switch {
-	case len(sig) > MaxSize:
-		return "", fmt.Errorf("has %d bytes, more than the %d allowed", len(sig), MaxSize)
-	case len(trimmed) == 0:
-		return "", errors.New("is empty")
-	case bytes.HasPrefix(trimmed, []byte("-----BEGIN PGP SIGNATURE-----")):
-		return PGP, nil
-	case bytes.HasPrefix(trimmed, []byte("-----BEGIN SSH SIGNATURE-----")):
-		return SSH, nil
-	case trimmed[0] == '{':
-		return recognizeJSON(trimmed)
+	case len(file) > MaxSize:
+		return nil, fmt.Errorf("has %d bytes, more than the %d allowed", len(file), MaxSize)
+	case len(bytes.TrimSpace(file)) == 0:
+		return nil, errors.New("is empty")
+	case isPGPPacket(file[0]):
+		return []Signature{{PGP, file}}, nil
 	}
-	if _, err := decodeRaw(sig); err != nil {
-		return "", errors.New("is no signature that is known: not base64, PGP, SSH or a Sigstore bundle")
+	var all []Signature
+	for rest := trimStart(file); len(rest) > 0; rest = trimStart(rest) {
+		one, n, err := first(rest)
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, one); len(all) > maxSignatures {
+			return nil, fmt.Errorf("holds more than %d signatures", maxSignatures)
+		}
+		rest = rest[n:]
 	}
-	return Raw, nil
+	return all, nil
+}
+
+func trimStart(b []byte) []byte { return bytes.TrimLeft(b, " \t\r\n") }
+
+// isPGPPacket tells a binary signature packet (RFC 9580, 4.2: type 2, in the
+// old or the new format) from text: its first byte is not ASCII.
+func isPGPPacket(b byte) bool { return b&0xfc == 0x88 || b == 0xc2 }
+
+// first reads the signature at the beginning of text and returns its length.
+func first(text []byte) (Signature, int, error) {
+	for _, a := range armours {
+		if !bytes.HasPrefix(text, []byte(a.begin)) {
+			continue
+		}
+		end := bytes.Index(text, []byte("\n"+a.end))
+		if end < 0 {
+			return Signature{}, 0, fmt.Errorf("is cut short: there is no %s", a.end)
+		}
+		end += 1 + len(a.end)
+		return Signature{a.kind, text[:end]}, end, nil
+	}
+	if text[0] == '{' {
+		kind, err := recognizeJSON(text)
+		return Signature{kind, text}, len(text), err
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	one := Signature{Raw, bytes.TrimRight(line, " \t\r")}
+	if _, err := decodeRaw(one.Data); err != nil {
+		return Signature{}, 0, errors.New("is no signature that is known: not base64, PGP, SSH or a Sigstore bundle")
+	}
+	return one, len(line), nil
 }
 
 func recognizeJSON(data []byte) (Kind, error) {
@@ -140,63 +237,10 @@ func recognizeJSON(data []byte) (Kind, error) {
 	return "", errors.New("is JSON, and no Sigstore bundle")
 }
 
-// decodeRaw decodes base64 with at most one newline behind it.
-func decodeRaw(sig []byte) ([]byte, error) {
-	text := bytes.TrimSuffix(bytes.TrimSuffix(sig, []byte("\n")), []byte("\r"))
+func decodeRaw(text []byte) ([]byte, error) {
 	raw, err := base64.StdEncoding.Strict().DecodeString(string(text))
 	if err == nil && len(raw) == 0 {
 		err = errors.New("empty")
 	}
 	return raw, err
-}
-
-// Verify checks that the key made the signature over the message.
-func Verify(sig, message []byte, key Key) (Evidence, error) {
-	kind, err := Recognize(sig)
-	if err != nil {
-		return Evidence{}, err
-	}
-	if kind != Raw {
-		return Evidence{}, fmt.Errorf("%s: %w", kind, ErrUnsupported)
-	}
-	raw, err := decodeRaw(sig)
-	if err != nil {
-		return Evidence{}, err
-	}
-	if !verifyRaw(raw, message, key.Public) {
-		return Evidence{}, ErrMismatch
-	}
-	sum := sha256.Sum256(message)
-	return Evidence{Raw, key.Fingerprint, "sha256:" + hex.EncodeToString(sum[:])}, nil
-}
-
-// verifyRaw tries the schemes that signers of today use with a key of this
-// kind: cosign hashes with SHA-256 whatever the curve, openssl and newer
-// Sigstore with the hash that fits it; cosign signs Ed25519ph, openssl plain
-// Ed25519.
-func verifyRaw(sig, message []byte, pub crypto.PublicKey) bool {
-	switch k := pub.(type) {
-	case *ecdsa.PublicKey:
-		for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
-			if ecdsa.VerifyASN1(k, hashed(h, message), sig) {
-				return true
-			}
-		}
-	case *rsa.PublicKey:
-		for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
-			if rsa.VerifyPKCS1v15(k, h, hashed(h, message), sig) == nil || rsa.VerifyPSS(k, h, hashed(h, message), sig, nil) == nil {
-				return true
-			}
-		}
-	case ed25519.PublicKey:
-		return ed25519.Verify(k, message, sig) ||
-			ed25519.VerifyWithOptions(k, hashed(crypto.SHA512, message), sig, &ed25519.Options{Hash: crypto.SHA512}) == nil
-	}
-	return false
-}
-
-func hashed(h crypto.Hash, message []byte) []byte {
-	w := h.New()
-	w.Write(message)
-	return w.Sum(nil)
 }
