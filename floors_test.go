@@ -10,28 +10,32 @@ import (
 // packages of lower floors. Whole numbers are the design's; halves are helpers
 // between them.
 var floors = map[string]float64{
-	"internal/identity":   0,
-	"internal/refusal":    0,
-	"internal/strictyaml": 0,
-	"internal/cache":      0,
-	"internal/lockfile":   0,
-	"materials":           1,
-	"internal/signature":  1,
-	"internal/giturl":     1,
-	"internal/gitobject":  1.5,
-	"internal/kustfile":   1.5,
-	"policy":              2,
-	"signer":              2,
-	"provenance":          2,
-	"internal/verifyfs":   2,
-	"internal/git":        2,
-	"internal/localdir":   2,
-	"internal/archive":    2,
-	"internal/oci":        2,
-	"internal/sourceurl":  2.5,
-	"resolver":            3,
-	"":                    4,
-	"cmd/trustomize":      5,
+	"internal/identity":         0,
+	"internal/refusal":          0,
+	"internal/strictyaml":       0,
+	"internal/cache":            0,
+	"internal/lockfile":         0,
+	"materials":                 1,
+	"internal/signature":        1,
+	"internal/giturl":           1,
+	"internal/rekor":            1.5,
+	"internal/signature/bundle": 1.5,
+	"internal/signature/pgp":    1.5,
+	"internal/signature/sshsig": 1.5,
+	"internal/gitobject":        1.5,
+	"internal/kustfile":         1.5,
+	"policy":                    2,
+	"signer":                    2,
+	"provenance":                2,
+	"internal/verifyfs":         2,
+	"internal/git":              2,
+	"internal/localdir":         2,
+	"internal/archive":          2,
+	"internal/oci":              2,
+	"internal/sourceurl":        2.5,
+	"resolver":                  3,
+	"":                          4,
+	"cmd/trustomize":            5,
 }
 
 const module = "github.com/trustomize/trustomize"
@@ -71,7 +75,7 @@ func place(importPath string) string {
 
 // TestLeaves holds packages to what they promise: no network, no processes.
 func TestLeaves(t *testing.T) {
-	for _, leaf := range []string{"materials", "internal/signature", "internal/verifyfs", "internal/gitobject", "internal/identity", "internal/giturl", "internal/lockfile", "internal/kustfile"} {
+	for _, leaf := range []string{"materials", "internal/signature", "internal/signature/bundle", "internal/signature/pgp", "internal/signature/sshsig", "internal/verifyfs", "internal/gitobject", "internal/identity", "internal/giturl", "internal/lockfile", "internal/kustfile"} {
 		out, err := exec.Command("go", "list", "-f", `{{join .Imports " "}}`, module+"/"+leaf).Output()
 		if err != nil {
 			t.Fatal(err)

@@ -12,15 +12,24 @@ require (
 
 // Sigstore: keys, bundles, Rekor.
 require (
+	github.com/github/smimesign v0.2.0 // the types of CMS, for gitsign's signatures
 	github.com/go-openapi/runtime v0.33.0 // Rekor v1's generated client, on our HTTP client
 	github.com/go-openapi/strfmt v0.27.0 // with the same
 	github.com/secure-systems-lab/go-securesystemslib v0.11.0 // cosign's encrypted keys
+	github.com/sigstore/cosign/v2 v2.6.5 // where identity tokens lie about
 	github.com/sigstore/protobuf-specs v0.5.1 // the bundle's types
 	github.com/sigstore/rekor v1.5.4 // Rekor v1's client
 	github.com/sigstore/rekor-tiles/v2 v2.3.0 // Rekor v2's types and key ids
 	github.com/sigstore/sigstore v1.10.9 // PEM keys, algorithms
 	github.com/sigstore/sigstore-go v1.3.0 // makes and verifies bundles
 	google.golang.org/protobuf v1.36.12 // their JSON
+)
+
+// Signatures of other kinds.
+require (
+	github.com/ProtonMail/go-crypto v1.4.1 // OpenPGP
+	github.com/hiddeco/sshsig v0.2.0 // the format of SSH signatures
+	golang.org/x/crypto v0.57.0 // SSH keys, certificates and the agent's protocol
 )
 
 require (
@@ -37,6 +46,7 @@ require (
 
 // For tests only.
 require (
+	github.com/google/certificate-transparency-go v1.3.3 // SCTs
 	github.com/rogpeppe/go-internal v1.16.0 // testscript
 	golang.org/x/tools v0.49.0 // txtar
 )
@@ -53,7 +63,6 @@ require (
 	github.com/GoogleCloudPlatform/opentelemetry-operations-go/detectors/gcp v1.34.0 // indirect
 	github.com/GoogleCloudPlatform/opentelemetry-operations-go/exporter/metric v0.57.0 // indirect
 	github.com/GoogleCloudPlatform/opentelemetry-operations-go/internal/resourcemapping v0.57.0 // indirect
-	github.com/ProtonMail/go-crypto v1.4.1 // indirect
 	github.com/asaskevich/govalidator v0.0.0-20230301143203-a9d515a09cc2 // indirect
 	github.com/aws/aws-sdk-go-v2 v1.47.1 // indirect
 	github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream v1.7.20 // indirect
@@ -113,7 +122,6 @@ require (
 	github.com/go-openapi/swag/yamlutils v0.28.0 // indirect
 	github.com/go-openapi/validate v0.26.3 // indirect
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
-	github.com/google/certificate-transparency-go v1.3.3 // indirect
 	github.com/google/gnostic-models v0.7.1 // indirect
 	github.com/google/s2a-go v0.1.10 // indirect
 	github.com/google/uuid v1.6.0 // indirect
@@ -124,7 +132,6 @@ require (
 	github.com/hashicorp/errwrap v1.1.0 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	github.com/hashicorp/go-version v1.9.0 // indirect
-	github.com/hiddeco/sshsig v0.2.0 // indirect
 	github.com/in-toto/attestation v1.2.0 // indirect
 	github.com/in-toto/in-toto-golang v0.11.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
@@ -139,7 +146,6 @@ require (
 	github.com/planetscale/vtprotobuf v0.6.1-0.20240319094008-0393e58bdf10 // indirect
 	github.com/sassoftware/relic/v8 v8.2.0 // indirect
 	github.com/shibumi/go-pathspec v1.3.0 // indirect
-	github.com/sigstore/cosign/v2 v2.6.5 // indirect
 	github.com/sigstore/timestamp-authority/v2 v2.1.3 // indirect
 	github.com/sirupsen/logrus v1.9.4 // indirect
 	github.com/spiffe/go-spiffe/v2 v2.8.1 // indirect
@@ -160,7 +166,6 @@ require (
 	go.opentelemetry.io/otel/sdk/metric v1.45.0 // indirect
 	go.opentelemetry.io/otel/trace v1.45.0 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
-	golang.org/x/crypto v0.57.0 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/net v0.59.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect

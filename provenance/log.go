@@ -25,6 +25,8 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/trustomize/trustomize/internal/rekor"
 )
 
 // Log is one Rekor instance and the key that its proofs must verify with.
@@ -155,13 +157,13 @@ func (r *Recorder) sign(ctx context.Context, pair *keypair, statement []byte) (*
 	if r.Log == nil {
 		return sign.Bundle(content, pair, options)
 	}
-	rekor, err := r.Log.client(r.Client)
+	client, err := rekor.New(r.Log.URL, r.Log.Version, r.Client)
 	if err != nil {
 		return nil, &Error{r.Log.URL, err}
 	}
-	options.TransparencyLogs = []sign.Transparency{rekor}
+	options.TransparencyLogs = []sign.Transparency{client}
 	pb, err := sign.Bundle(content, pair, options)
-	if errors.Is(err, errDuplicate) {
+	if errors.Is(err, rekor.ErrDuplicate) {
 		// The log has this entry and cannot give its proof back. It is not
 		// believed; a signature that it does not know gets a proof of its own.
 		pair.afresh = true

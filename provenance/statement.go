@@ -8,6 +8,8 @@ package provenance
 import (
 	"bytes"
 	"encoding/json"
+
+	"github.com/trustomize/trustomize/internal/refusal"
 )
 
 // Types of a statement.
@@ -61,6 +63,9 @@ type ExternalParameters struct {
 type InternalParameters struct {
 	PolicyName   string `json:"policyName,omitempty"`
 	PolicyDigest string `json:"policyDigest"`
+
+	// Audited is what the policy would have refused, had it been enforced.
+	Audited []*refusal.Refusal `json:"audited,omitempty"`
 }
 
 // RunDetails says who built, and what came out besides the subject.

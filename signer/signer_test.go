@@ -57,8 +57,7 @@ func TestDeterministic(t *testing.T) {
 		if err1 != nil || err2 != nil || !bytes.Equal(one, two) {
 			t.Errorf("%T: %v %v, two signatures", private, err1, err2)
 		}
-		encoded := []byte(base64.StdEncoding.EncodeToString(one))
-		if _, err := signature.Verify(encoded, message, k.Public); err != nil {
+		if _, err := k.Public.VerifyBytes(one, message); err != nil {
 			t.Errorf("%T: %v", private, err)
 		}
 	}
@@ -174,7 +173,8 @@ func TestSign(t *testing.T) {
 	if err != nil || !bytes.Equal(unpacked, message) {
 		t.Errorf("%v: unpacked\n%s", err, unpacked)
 	}
-	if _, err := signature.Verify([]byte(annotations[AnnotationSignature]), message, s.Key.Public); err != nil {
+	raw := signature.Signature{Kind: signature.Raw, Data: []byte(annotations[AnnotationSignature])}
+	if _, err := s.Key.Public.Verify(raw, message, signature.When{}); err != nil {
 		t.Error(err)
 	}
 	if annotations["keep"] != "me" || len(annotations) != 4 {

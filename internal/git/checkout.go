@@ -10,11 +10,11 @@ import (
 
 // Checkout says where a checkout keeps what git knows of it.
 type Checkout struct {
-	Top      string // root of the work tree
-	GitDir   string // with the index
-	Objects  string
-	IDLength int      // of its object ids
-	Ignore   []string // files with patterns of what the user's git ignores everywhere
+	Top       string   // root of the work tree
+	GitDir    string   // with the index
+	CommonDir string   // with the objects and info/exclude; another one than GitDir for a worktree
+	IDLength  int      // of its object ids
+	Ignore    []string // files with patterns of what the user's git ignores everywhere
 }
 
 // Tracked returns the paths below a directory of a checkout that git tracks, or
@@ -31,14 +31,14 @@ func (g *Git) Tracked(ctx context.Context, c Checkout, dir string) (map[string]b
 	}
 	defer os.RemoveAll(private)
 	args := []string{"ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard"}
-	for _, file := range append(c.Ignore, filepath.Join(c.GitDir, "info", "exclude")) {
+	for _, file := range append(c.Ignore, filepath.Join(c.CommonDir, "info", "exclude")) {
 		if isRegular(file) {
 			args = append(args, "--exclude-from="+file)
 		}
 	}
 	cmd := g.command(ctx, dir, dir, Access{}, args...)
 	cmd.Env = append(cmd.Env, "GIT_DIR="+private, "GIT_WORK_TREE="+c.Top, "GIT_INDEX_FILE="+filepath.Join(c.GitDir, "index"),
-		"GIT_OBJECT_DIRECTORY="+c.Objects, "GIT_ALTERNATE_OBJECT_DIRECTORIES=", "GIT_ALLOW_PROTOCOL=")
+		"GIT_OBJECT_DIRECTORY="+filepath.Join(c.CommonDir, "objects"), "GIT_ALTERNATE_OBJECT_DIRECTORIES=", "GIT_ALLOW_PROTOCOL=")
 	var stdout, stderr bounded
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

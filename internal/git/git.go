@@ -52,6 +52,7 @@ var ErrNoRef = errors.New("no such branch, tag or commit")
 type Ref struct {
 	Name   string // full name, such as refs/heads/main; "" for a commit id
 	Commit string
+	Tag    string // id of the tag object that points to the commit, where [Git.Refs] found one
 }
 
 // environment for a child whose home is dir. Protocols are limited to what a

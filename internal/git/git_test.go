@@ -55,17 +55,17 @@ func TestResolve(t *testing.T) {
 	ctx := context.Background()
 	head := run("rev-parse", "HEAD")
 	for ref, want := range map[string]Ref{
-		"":                      {"HEAD", head},
-		"HEAD":                  {"HEAD", head},
-		"main":                  {"refs/heads/main", head},
-		"heads/main":            {"refs/heads/main", head},
-		"refs/heads/main":       {"refs/heads/main", head},
-		"v1":                    {"refs/tags/v1", run("rev-parse", "refs/tags/v1^{commit}")},
-		"refs/heads/v1":         {"refs/heads/v1", run("rev-parse", "refs/heads/v1")},
-		"feature/x":             {"refs/heads/feature/x", run("rev-parse", "refs/heads/v1")},
-		head[:8]:                {"", head},
-		head:                    {"", head},
-		strings.Repeat("0", 40): {"", strings.Repeat("0", 40)},
+		"":                      {Name: "HEAD", Commit: head},
+		"HEAD":                  {Name: "HEAD", Commit: head},
+		"main":                  {Name: "refs/heads/main", Commit: head},
+		"heads/main":            {Name: "refs/heads/main", Commit: head},
+		"refs/heads/main":       {Name: "refs/heads/main", Commit: head},
+		"v1":                    {Name: "refs/tags/v1", Commit: run("rev-parse", "refs/tags/v1^{commit}")},
+		"refs/heads/v1":         {Name: "refs/heads/v1", Commit: run("rev-parse", "refs/heads/v1")},
+		"feature/x":             {Name: "refs/heads/feature/x", Commit: run("rev-parse", "refs/heads/v1")},
+		head[:8]:                {Name: "", Commit: head},
+		head:                    {Name: "", Commit: head},
+		strings.Repeat("0", 40): {Name: "", Commit: strings.Repeat("0", 40)},
 	} {
 		got, err := g.Resolve(ctx, dir, ref)
 		if err != nil || got != want {
@@ -178,7 +178,7 @@ func TestEnclosingRepository(t *testing.T) {
 	if err := g.Fetch(ctx, dir, ref.Commit, nil, use); err != nil {
 		t.Error(err)
 	}
-	if err := g.History(ctx, dir, []Ref{{"refs/heads/main", ref.Commit}}, nil, func(gitobject.Store) error { return nil }); err != nil {
+	if err := g.History(ctx, dir, []Ref{{Name: "refs/heads/main", Commit: ref.Commit}}, nil, func(gitobject.Store) error { return nil }); err != nil {
 		t.Error(err)
 	}
 	if modules, err := g.Modules(ctx, nil); err != nil || len(modules) > 0 {

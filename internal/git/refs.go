@@ -38,10 +38,10 @@ func (g *Git) Resolve(ctx context.Context, location, ref string) (Ref, error) {
 	}
 	for _, name := range names {
 		if id, ok := found[name+"^{}"]; ok {
-			return Ref{name, id}, nil
+			return Ref{Name: name, Commit: id}, nil
 		}
 		if id, ok := found[name]; ok {
-			return Ref{name, id}, nil
+			return Ref{Name: name, Commit: id}, nil
 		}
 	}
 	if isAbbreviation(ref) {

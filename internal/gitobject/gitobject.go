@@ -72,23 +72,29 @@ const maxTreeDepth = 256
 // ReadTree reads the tree of a commit and everything below it. Objects are
 // asked for in an order that the tree alone determines, each once.
 func ReadTree(store Store, commit string, limits Limits) (*materials.Tree, error) {
+	t, _, err := ReadCommit(store, commit, limits)
+	return t, err
+}
+
+// ReadCommit is [ReadTree], and returns the commit's own bytes as well.
+func ReadCommit(store Store, commit string, limits Limits) (*materials.Tree, []byte, error) {
 	r := &treeReader{store: store, limits: limits, left: limits.Bytes, blobs: map[string][]byte{}, trees: map[string][]byte{}}
 	data, err := r.object(commit, "commit", maxMeta)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	root, err := TreeOf(commit, data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := r.tree(root, "", 0); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t, err := materials.NewTree(r.entries)
 	if err != nil {
-		return nil, &Error{commit, err.Error()}
+		return nil, nil, &Error{commit, err.Error()}
 	}
-	return t, nil
+	return t, data, nil
 }
 
 // TreeOf returns the id of a commit's tree, given the commit's bytes.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/trustomize/trustomize/internal/gitobject"
@@ -227,10 +228,14 @@ func (r *reader) add(e materials.Entry) error {
 
 // Checkout is what a directory's .git says of the commit that is checked out.
 type Checkout struct {
-	ID      string // commit id
-	GitDir  string // the checkout's own directory of git's
-	Objects string // directory of its objects
+	ID        string // commit id
+	GitDir    string // the checkout's own directory of git's
+	CommonDir string // the one that a repository's worktrees share
+	IDLength  int    // digits of the repository's ids
 }
+
+// Objects is the directory of the objects.
+func (c Checkout) Objects() string { return filepath.Join(c.CommonDir, "objects") }
 
 // Head reads the commit that a checkout's HEAD names, without git and without
 // the repository's configuration: both could be somebody else's. With the error
@@ -251,13 +256,27 @@ func Head(dir string) (Checkout, error) {
 	id := head
 	if ref, ok := strings.CutPrefix(head, "ref: "); ok {
 		if id, err = lookupRef(gitDir, common, ref); err != nil {
-			return Checkout{GitDir: gitDir, Objects: filepath.Join(common, "objects")}, err
+			return Checkout{GitDir: gitDir, CommonDir: common, IDLength: idLength(common)}, err
 		}
 	}
 	if !gitobject.IsID(id) {
 		return Checkout{}, errors.New("HEAD names no commit") // what it holds instead may be anything
 	}
-	return Checkout{id, gitDir, filepath.Join(common, "objects")}, nil
+	return Checkout{id, gitDir, common, len(id)}, nil
+}
+
+// objectFormat is the line of a repository's configuration that says which hash
+// names its objects (gitrepository-layout and git-config's manuals,
+// extensions.objectFormat). The file is read as text; nothing else in it is heard.
+var objectFormat = regexp.MustCompile(`(?im)^\[extensions\][^\[]*?^\s*objectformat\s*=\s*sha256\s*$`)
+
+// idLength is the number of digits of a repository's ids.
+func idLength(common string) int {
+	config, err := os.ReadFile(filepath.Join(common, "config"))
+	if err == nil && objectFormat.Match(config) {
+		return 64
+	}
+	return 40
 }
 
 // gitDir follows a .git file, as submodules and worktrees have it.

@@ -130,7 +130,7 @@ func TestHead(t *testing.T) {
 		if err != nil || head.ID != want {
 			t.Errorf("%+v, %v, want %s", head, err, want)
 		}
-		if _, err := os.Stat(filepath.Join(head.Objects, "info")); err != nil {
+		if _, err := os.Stat(filepath.Join(head.Objects(), "info")); err != nil {
 			t.Error(err)
 		}
 	}

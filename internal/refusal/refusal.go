@@ -36,6 +36,8 @@ const (
 	Unsigned     Code = "unsigned"
 	BadSignature Code = "bad-signature"
 	WrongSigner  Code = "wrong-signer"
+	Expired      Code = "expired"
+	Revoked      Code = "revoked"
 	Unbound      Code = "unbound"
 	WrongBinding Code = "wrong-binding"
 	Changed      Code = "changed"
@@ -70,9 +72,11 @@ func Codes() []Meaning {
 	return []Meaning{
 		{NoPolicy, "no policy was given; nothing is trusted without one"},
 		{NoRule, "no rule of the policy matches the source or the file"},
-		{Unsigned, "no signed source-materials covers the file"},
-		{BadSignature, "a signature does not verify over the list beside it"},
-		{WrongSigner, "the list is signed, but not by whom the rule accepts"},
+		{Unsigned, "no signed source-materials covers the file, or the commit is not signed"},
+		{BadSignature, "a signature cannot be read, or does not verify over the list beside it or the commit that carries it"},
+		{WrongSigner, "it is signed, but not by whom the rule accepts"},
+		{Expired, "a key, a signer or an exception was valid once and is not any more"},
+		{Revoked, "the key that signed is revoked, by its holder or by the policy"},
 		{Unbound, "the rule demands a list that names its own repository, and this one names none"},
 		{WrongBinding, "the list was made for another repository or directory"},
 		{Changed, "a file's bytes are not those that were signed"},
@@ -94,6 +98,17 @@ func Codes() []Meaning {
 		{Limit, "a limit of the policy was exceeded"},
 		{Log, "the transparency log did not give a proof that verifies"},
 	}
+}
+
+// Auditable reports whether an audit goes on after a refusal of this kind: it
+// says that nobody vouches for something. What would make a build ambiguous,
+// endless, or reach outside of what was read, ends it in an audit as well.
+func (c Code) Auditable() bool {
+	switch c {
+	case NoRule, Unsigned, BadSignature, WrongSigner, Expired, Revoked, Unbound, WrongBinding, Changed, Missing, Unlisted, Malformed, WrongPin, NoLock, StaleLock, WrongRef, Config:
+		return true
+	}
+	return false
 }
 
 // A Refusal is one thing that is not accepted. It is an error.

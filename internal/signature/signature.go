@@ -244,3 +244,15 @@ func decodeRaw(text []byte) ([]byte, error) {
 	}
 	return raw, err
 }
+
+// Who tells signers apart: by identity where a certificate is made for each
+// signature, by the primary key where it has subkeys, else by the key.
+func (e Evidence) Who() string {
+	switch {
+	case e.Issuer != "":
+		return e.Issuer + " " + e.Identity
+	case e.Kind == PGP && len(e.Above) > 0:
+		return e.Above[0]
+	}
+	return e.Fingerprint
+}

@@ -55,9 +55,11 @@ func Parse(text string, wantFile bool) (*URL, error) {
 	switch {
 	case strings.HasPrefix(text, oci.Scheme):
 		return parseArtifact(text)
+	case wantFile && giturl.IsHTTP(text):
+		return parseFile(text)
 	case isArchive(text):
 		return parseArchive(text)
-	case wantFile && giturl.IsHTTP(text), giturl.LooksLikeFile(text):
+	case giturl.LooksLikeFile(text):
 		return parseFile(text)
 	case wantFile:
 		return nil, giturl.ErrLocal
@@ -80,12 +82,38 @@ func (u *URL) ID() (string, bool) {
 	return u.Ref, u.Kind == Git && gitobject.IsID(u.Ref)
 }
 
-// FromGit returns a git URL as a source's.
+// FromGit returns a git URL as a source's. A full commit id may be written in
+// upper case: git, and so kustomize, fetches it.
 func FromGit(u *giturl.URL, text string) *URL {
+	ref := u.Ref
+	if id := strings.ToLower(ref); gitobject.IsID(id) {
+		ref = id
+	}
 	return &URL{
 		Kind: Git, Text: text, Identity: u.Identity, Location: u.Clone, Scheme: u.Scheme,
-		Repository: u.Repository, Path: u.Path, Ref: u.Ref, Submodules: u.Submodules,
+		Repository: u.Repository, Path: u.Path, Ref: ref, Submodules: u.Submodules,
 	}
+}
+
+// ParseLocked reads the URL of a lock's entry. What kind of source it names may
+// have been decided by what referred to it; the entry shows it: the commit of a
+// single file is the file's digest. Otherwise a URL that looks like a file's is a
+// submodule's repository.
+func ParseLocked(text, commit, digest string) (*URL, error) {
+	if digest == "sha256:"+commit {
+		return Parse(text, true)
+	}
+	u, err := Parse(text, false)
+	if err != nil || u.Kind != File {
+		return u, err
+	}
+	name, ref, _ := strings.Cut(text, "?ref=")
+	repository, err := giturl.ParseRepository(name)
+	if err != nil {
+		return nil, err
+	}
+	repository.Ref = ref
+	return FromGit(repository, text), nil
 }
 
 func parseArtifact(text string) (*URL, error) {
@@ -199,4 +227,35 @@ func httpSource(kind Kind, text string, u *url.URL) (*URL, error) {
 		Kind: kind, Text: text, Identity: id, Location: at.String(), Scheme: scheme,
 		Repository: strings.TrimPrefix(u.Path, "/"),
 	}, nil
+}
+
+// ParseName reads what names a source and perhaps a path in it: an identity as
+// policies have it, or a URL, with the path behind "//". An identity's last
+// segments belong to the repository, however many there are.
+func ParseName(text string) (*URL, error) {
+	name, dir := cutPath(text)
+	if id, err := identity.Parse(name); err == nil {
+		if dir != "" && path.Clean("/"+dir) != "/"+dir {
+			return nil, fmt.Errorf("path %q is not clean", dir)
+		}
+		return &URL{Identity: id, Path: dir, Text: text}, nil
+	}
+	if u, err := Parse(text, false); err == nil {
+		return u, nil
+	}
+	u, err := giturl.ParseRepository(text)
+	if err != nil {
+		return nil, err
+	}
+	return FromGit(u, text), nil
+}
+
+// cutPath cuts at the first "//" that does not belong to a scheme.
+func cutPath(text string) (name, dir string) {
+	from := 0
+	if i := strings.Index(text, "://"); i >= 0 {
+		from = i + len("://")
+	}
+	name, dir, _ = strings.Cut(text[from:], "//")
+	return text[:from] + name, dir
 }

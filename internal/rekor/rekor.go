@@ -1,4 +1,6 @@
-package provenance
+// Package rekor writes to Rekor, versions 1 and 2, over an HTTP client that is
+// passed in. Sigstore's own clients make theirs.
+package rekor
 
 import (
 	"bytes"
@@ -8,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	httptransport "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
@@ -15,34 +18,75 @@ import (
 	rekortilespb "github.com/sigstore/rekor-tiles/v2/pkg/generated/protobuf"
 	rekorv1 "github.com/sigstore/rekor/pkg/generated/client"
 	"github.com/sigstore/rekor/pkg/generated/client/entries"
+	"github.com/sigstore/rekor/pkg/generated/models"
 	"github.com/sigstore/sigstore-go/pkg/sign"
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// errDuplicate says that a Rekor v2 has the entry already.
-var errDuplicate = errors.New("the log has an equal entry and gives no proof of it")
+// ErrDuplicate says that a Rekor v2 has the entry already.
+var ErrDuplicate = errors.New("the log has an equal entry and gives no proof of it")
 
-// client returns sigstore-go's client for the log, on our own HTTP client.
-func (l *Log) client(client *http.Client) (*sign.Rekor, error) {
-	u, err := url.Parse(l.URL)
+// New returns sigstore-go's client for the log at a URL. What the log answers
+// is not verified.
+func New(baseURL string, version int, client *http.Client) (*sign.Rekor, error) {
+	u, err := url.Parse(baseURL)
 	if err != nil {
 		return nil, err
 	}
-	opts := &sign.RekorOptions{BaseURL: l.URL, Version: uint32(l.Version)}
-	switch l.Version {
+	opts := &sign.RekorOptions{BaseURL: baseURL, Version: uint32(version)}
+	switch version {
 	case 1:
 		transport := httptransport.NewWithClient(u.Host, rekorv1.DefaultBasePath, []string{u.Scheme}, client)
 		opts.Client = v1{entries.New(transport, strfmt.Default)}
 	case 2:
 		opts.ClientV2 = &v2{u.JoinPath("api/v2/log/entries").String(), client}
 	default:
-		return nil, fmt.Errorf("version %d is not known", l.Version)
+		return nil, fmt.Errorf("version %d is not known", version)
 	}
 	return sign.NewRekor(opts), nil
 }
 
-// v1 narrows Rekor v1's generated client to what sigstore-go asks for.
+// v1 narrows Rekor v1's generated client to what sigstore-go asks for, and
+// holds back answers that would make it panic.
 type v1 struct{ entries.ClientService }
+
+func (c v1) CreateLogEntry(params *entries.CreateLogEntryParams, opts ...entries.ClientOption) (*entries.CreateLogEntryCreated, error) {
+	created, err := c.ClientService.CreateLogEntry(params, opts...)
+	if err == nil {
+		entry, ok := created.Payload[created.ETag]
+		if !ok {
+			return nil, errors.New("its answer is malformed: the entry that it names is not in it")
+		}
+		err = check(entry)
+	}
+	return created, err
+}
+
+func (c v1) GetLogEntryByUUID(params *entries.GetLogEntryByUUIDParams, opts ...entries.ClientOption) (*entries.GetLogEntryByUUIDOK, error) {
+	found, err := c.ClientService.GetLogEntryByUUID(params, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if len(found.Payload) != 1 {
+		return nil, fmt.Errorf("its answer is malformed: %d entries, want 1", len(found.Payload))
+	}
+	for _, entry := range found.Payload {
+		err = check(entry)
+	}
+	return found, err
+}
+
+// check holds an entry against the log's own schema, and wants the proof that
+// the schema lets be absent.
+func check(entry models.LogEntryAnon) error {
+	if err := entry.Validate(strfmt.Default); err != nil {
+		return fmt.Errorf("its answer is malformed: %s", strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	if entry.Verification == nil || entry.Verification.InclusionProof == nil {
+		return errors.New("its answer holds no proof of inclusion")
+	}
+	return nil
+}
 
 // v2 writes to Rekor v2's one endpoint (rekor-tiles, POST /api/v2/log/entries).
 type v2 struct {
@@ -80,7 +124,7 @@ func (c *v2) Add(ctx context.Context, entry any) (*protorekor.TransparencyLogEnt
 	case err != nil:
 		return nil, err
 	case resp.StatusCode == http.StatusConflict:
-		return nil, errDuplicate
+		return nil, ErrDuplicate
 	case resp.StatusCode != http.StatusCreated:
 		return nil, fmt.Errorf("status %s: %.200q", resp.Status, answer)
 	}
