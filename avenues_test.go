@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/tools/txtar"
 
@@ -94,7 +95,7 @@ func newAvenue(t *testing.T, file string) *avenue {
 		}
 	}
 	a.layOut(t, "")
-	a.req = Request{
+	a.req = Request{Now: time.Now(),
 		Target: filepath.Join(a.dir, "app"), Source: "https://github.com/acme/app", PolicyFile: filepath.Join(a.dir, "policy.yaml"),
 		CacheDir: filepath.Join(a.dir, "cache"), Git: a.git, Transport: a.transport(),
 	}
@@ -207,7 +208,7 @@ func (a *avenue) commit(t *testing.T, name, tampered string) {
 func (a *avenue) signList(t *testing.T, name, source string) {
 	t.Helper()
 	req := MaterialsRequest{Dir: filepath.Join(a.dir, name), Source: source, Git: a.git}
-	if _, err := SignMaterials(context.Background(), req, func() (*signer.Key, error) { return a.team, nil }); err != nil {
+	if _, err := SignMaterials(context.Background(), req, func(context.Context) (signer.Detached, error) { return a.team, nil }); err != nil {
 		t.Fatal(err)
 	}
 }

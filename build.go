@@ -16,6 +16,7 @@ import (
 	"github.com/trustomize/trustomize/internal/cache"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/verifyfs"
+	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/provenance"
 	"github.com/trustomize/trustomize/resolver"
 	"github.com/trustomize/trustomize/signer"
@@ -29,15 +30,34 @@ type Result struct {
 	Signed    int                // resources that carry a signature
 	Resources int                // all resources
 	Record    *provenance.Record // nil when nothing was signed
+
+	// Unsigned says why nothing was signed; "" when something was. Statement
+	// is then the provenance's, without a signature, of an audit that would
+	// refuse.
+	Unsigned  string
+	Statement []byte
+
+	Warnings []string // what went wrong besides, and stops nothing
 }
 
 // Build verifies, builds, signs and logs. On an error there is no result: of
-// type *[Refused] when the policy does not accept a source.
+// type *[Refused] when the policy does not accept a source. Where the policy
+// names a report, a line about the build is appended to it, whatever came of it.
 func Build(ctx context.Context, req Request) (*Result, error) {
 	report, store, err := verify(ctx, req)
 	if err != nil {
 		return nil, err
 	}
+	result, err := build(ctx, req, report, store)
+	if told := report.tell(req, result, err); told != nil && err != nil {
+		return nil, withFailure(err, told)
+	} else if told != nil {
+		result.Warnings = append(result.Warnings, told.Error())
+	}
+	return result, err
+}
+
+func build(ctx context.Context, req Request, report *Report, store *cache.Cache) (*Result, error) {
 	if err := report.Err(); err != nil {
 		return nil, err
 	}
@@ -53,15 +73,60 @@ func Build(ctx context.Context, req Request) (*Result, error) {
 	if report.Graph.Leaks(plain) {
 		return nil, refuse(refusal.Unsupported, "the output holds a kustomization's own text, with its references as a build has them; a kustomization cannot be loaded as data")
 	}
-	if req.Dev || report.Policy.Spec.Sign.None {
-		result.YAML = plain
-		result.Files, err = outputFiles(resources)
-		return result, err
+	key, unsigned := signingKey(req, report)
+	if key == nil {
+		return result, result.leaveUnsigned(req, unsigned, resources, plain)
 	}
-	if err := errors.Join(finish(ctx, req, result, resources, store), context.Cause(ctx)); err != nil {
+	if err := errors.Join(finish(ctx, req, result, key, resources, store), context.Cause(ctx)); err != nil {
 		return nil, err
 	}
 	return result, nil
+}
+
+// signingKey decides with which key a build is signed. Without one, it says
+// why.
+func signingKey(req Request, report *Report) (key *policy.KeyRef, unsigned string) {
+	sign := report.Policy.Spec.Sign
+	switch {
+	case req.Dev:
+		return nil, "dev build: the directory was taken as it is"
+	case sign.None:
+		return nil, "the policy says sign: none"
+	case len(report.Audited()) > 0:
+		return nil, "enforcing the policy would refuse this build"
+	case len(report.Graph.Unverified()) == 0:
+		return sign.Key, ""
+	case sign.UnverifiedKey == nil:
+		return nil, "a source passes unverified, and the policy has no sign.unverifiedKey"
+	}
+	return sign.UnverifiedKey, ""
+}
+
+// leaveUnsigned finishes a build without a signature. Of an audit that would
+// refuse, the provenance says so.
+func (r *Result) leaveUnsigned(req Request, why string, resources resmap.ResMap, plain []byte) error {
+	r.Unsigned, r.YAML = why, plain
+	var err error
+	if len(r.Report.Audited()) > 0 && !req.Dev {
+		m, err := describeUnsigned(resources, plain)
+		if err != nil {
+			return err
+		}
+		if r.Statement, err = statementOf(r.Report, req.Options, m).Bytes(); err != nil {
+			return err
+		}
+	}
+	r.Files, err = outputFiles(resources)
+	return err
+}
+
+// withFailure adds a failure to what a build failed or was refused with.
+func withFailure(err, failure error) error {
+	var refused *Refused
+	if errors.As(err, &refused) {
+		return &Refused{refused.Refusals, append(refused.Failures, failure)}
+	}
+	return errors.Join(err, failure)
 }
 
 // building guards kustomize's process-wide state: the OpenAPI schema that one
@@ -135,9 +200,9 @@ func original(g *resolver.Graph, text string) string {
 }
 
 // finish signs the resources and records how they came about.
-func finish(ctx context.Context, req Request, result *Result, resources resmap.ResMap, store *cache.Cache) error {
+func finish(ctx context.Context, req Request, result *Result, ref *policy.KeyRef, resources resmap.ResMap, store *cache.Cache) error {
 	spec := &result.Report.Policy.Spec
-	key, err := openKey(req, result.Report)
+	key, err := openKey(req, result.Report, ref)
 	if err != nil {
 		return err
 	}
@@ -173,8 +238,7 @@ func finish(ctx context.Context, req Request, result *Result, resources resmap.R
 }
 
 // openKey opens the signing key. By now every child process has ended.
-func openKey(req Request, report *Report) (*signer.Key, error) {
-	ref := report.Policy.Spec.Sign.Key
+func openKey(req Request, report *Report, ref *policy.KeyRef) (*signer.Key, error) {
 	data := []byte(ref.PEM)
 	if ref.File != "" {
 		var err error

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/signer"
@@ -51,7 +52,7 @@ func newFixture(t testing.TB) *fixture {
 	for _, name := range []string{"base", "app"} {
 		f.sign(t, name, key)
 	}
-	f.req = Request{
+	f.req = Request{Now: time.Now(),
 		Target: "https://github.com/acme/app", PolicyFile: filepath.Join(f.dir, "policy.yaml"), CacheDir: filepath.Join(f.dir, "cache"),
 		Git: git, Password: func() ([]byte, error) { return nil, errors.New("no password") },
 	}
@@ -106,7 +107,7 @@ func (f *fixture) sign(t testing.TB, name string, key *signer.Key) {
 	dir := filepath.Join(f.dir, "mirror/acme", name)
 	f.run(t, dir, "init", "-q", "-b", "main")
 	req := MaterialsRequest{Dir: dir, Source: "https://github.com/acme/" + name, Git: f.git}
-	if _, err := SignMaterials(context.Background(), req, func() (*signer.Key, error) { return key, nil }); err != nil {
+	if _, err := SignMaterials(context.Background(), req, func(context.Context) (signer.Detached, error) { return key, nil }); err != nil {
 		t.Fatal(err)
 	}
 	f.run(t, dir, "add", "-A")

@@ -70,6 +70,9 @@ func Lock(ctx context.Context, req Request, mode LockMode) (*LockResult, error) 
 			return nil, err
 		}
 	}
+	if err := resolver.CheckEntries(result.Entries); err != nil {
+		return nil, fmt.Errorf("%s: %w", lockfile.Name, err)
+	}
 	if result.New, err = lockfile.Format(result.Entries); err != nil {
 		return nil, fmt.Errorf("%s: %w", lockfile.Name, err)
 	}
@@ -100,10 +103,19 @@ func (r *LockResult) keepOthers() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.File, err)
 	}
+	now := map[string]lockfile.Entry{}
+	for _, e := range r.Entries {
+		now[resolver.RefOf(e)] = e
+	}
 	for _, e := range old.Entries() {
-		if !slices.ContainsFunc(r.Entries, func(have lockfile.Entry) bool { return have.URL == e.URL }) {
-			r.Entries = append(r.Entries, e)
+		if slices.ContainsFunc(r.Entries, func(have lockfile.Entry) bool { return have.URL == e.URL }) {
+			continue
 		}
+		// Another path of a source at a ref that has moved moves with it.
+		if same, ok := now[resolver.RefOf(e)]; ok {
+			e.Commit, e.Digest = same.Commit, same.Digest
+		}
+		r.Entries = append(r.Entries, e)
 	}
 	return nil
 }
@@ -193,7 +205,7 @@ func Outdated(ctx context.Context, req Request) ([]Moved, error) {
 			continue
 		}
 		seen[old.URL] = true
-		now, err := resolver.LookUp(ctx, cfg, old.URL)
+		now, err := resolver.LookUp(ctx, cfg, old)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", giturl.Redact(old.URL), err))
 		} else if now != old.Commit {

@@ -56,6 +56,21 @@ func sign(s *signer.Signer, resources resmap.ResMap) (*manifest, error) {
 	return m, err
 }
 
+// describeUnsigned is [sign] without a signature.
+func describeUnsigned(resources resmap.ResMap, printed []byte) (*manifest, error) {
+	m := &manifest{yaml: printed}
+	for _, r := range resources.Resources() {
+		described, err := redacted(&r.RNode)
+		if err != nil {
+			return nil, err
+		}
+		m.resources = append(m.resources, provenance.Descriptor{Name: signer.Name(&r.RNode), Digest: sha256Of(described)})
+	}
+	var err error
+	m.digest, err = redactedDigest(resources, printed)
+	return m, err
+}
+
 // add signs one resource, if it is selected, and describes it.
 func (m *manifest) add(s *signer.Signer, r *kyaml.RNode) error {
 	describe := redacted
@@ -112,7 +127,7 @@ func statementOf(report *Report, o Options, m *manifest) *provenance.Statement {
 	subject := provenance.Descriptor{Name: "manifest.yaml", Digest: map[string]string{"sha256": m.digest}}
 	definition := provenance.BuildDefinition{
 		ExternalParameters: provenance.ExternalParameters{Source: report.Source, Ref: report.Ref, Options: o.flags()},
-		InternalParameters: provenance.InternalParameters{PolicyName: report.Policy.Name, PolicyDigest: report.Policy.Digest},
+		InternalParameters: provenance.InternalParameters{PolicyName: report.Policy.Name, PolicyDigest: report.Policy.Digest, Audited: report.Audited()},
 	}
 	for _, s := range report.Graph.Sources {
 		definition.ResolvedDependencies = append(definition.ResolvedDependencies, dependency(report.Graph, s))

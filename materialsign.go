@@ -1,20 +1,21 @@
 package trustomize
 
 import (
+	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/trustomize/trustomize/internal/git"
 	"github.com/trustomize/trustomize/internal/gitobject"
 	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/identity"
 	"github.com/trustomize/trustomize/internal/localdir"
-	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/materials"
 	"github.com/trustomize/trustomize/policy"
@@ -26,8 +27,10 @@ type MaterialsRequest struct {
 	Dir     string
 	Source  string // URL of the repository; "" takes the checkout's origin
 	Unbound bool   // leave the binding out
+	Add     bool   // sign the list that is there, beside who signed it already
 	Git     string // git program, absolute path
 	GitEnv  []string
+	Now     time.Time
 	Ignore  []string // the user's own ignore files; a checkout's configuration is not read
 }
 
@@ -36,7 +39,8 @@ type MaterialsResult struct {
 	Dir     string
 	Files   int
 	Binding string // "" for an unbound list
-	Key     string // fingerprint
+	Key     string // fingerprint, or identity
+	Name    string // of the signature's file
 }
 
 // directory is a local directory with its place in a repository.
@@ -85,9 +89,8 @@ func (d *directory) identity(source string) (identity.Identity, error) {
 // SignMaterials lists a directory's files, writes the list with the binding,
 // and signs it. In a git checkout, the files are those that git tracks or would
 // track; directories with lists of their own are left to them. Nothing is
-// written before everything is computed.
-// The key is opened after git has ended.
-func SignMaterials(ctx context.Context, req MaterialsRequest, openKey func() (*signer.Key, error)) (*MaterialsResult, error) {
+// written before everything is computed. The key is opened after git has ended.
+func SignMaterials(ctx context.Context, req MaterialsRequest, openKey func(context.Context) (signer.Detached, error)) (*MaterialsResult, error) {
 	d, err := openDirectory(req.Dir)
 	if err != nil {
 		return nil, err
@@ -97,8 +100,7 @@ func SignMaterials(ctx context.Context, req MaterialsRequest, openKey func() (*s
 		return nil, err
 	}
 	result := &MaterialsResult{Dir: d.path}
-	var binding []byte
-	entries, binding, err = d.bind(entries, req, result)
+	entries, binding, err := d.bind(entries, req, result)
 	if err != nil {
 		return nil, err
 	}
@@ -110,26 +112,72 @@ func SignMaterials(ctx context.Context, req MaterialsRequest, openKey func() (*s
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be listed: %w", d.path, err)
 	}
-	key, err := openKey()
+	old, _ := d.tree.Lookup(materials.ListName)
+	same := bytes.Equal(old.Data, list.Bytes())
+	if req.Add && !same {
+		return nil, errors.New("the list that is there is not what the files are now; see what changed with: trustomize materials diff; then sign without --add")
+	}
+	key, err := openKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	data := list.Bytes()
-	sig, err := key.Sign(data)
+	sig, err := key.SignFile(ctx, list.Bytes())
 	if err != nil {
 		return nil, err
 	}
-	result.Files, result.Key = len(list.Lines()), key.Public.Fingerprint
-	if binding != nil {
-		if err := replaceFile(filepath.Join(d.path, materials.BindingName), binding); err != nil {
-			return nil, err
+	name, data, err := d.place(sig, req.Add)
+	if err != nil {
+		return nil, err
+	}
+	result.Files, result.Key, result.Name = len(list.Lines()), sig.Signer, name
+	return result, d.write(list, binding, name, data, same)
+}
+
+// place says which file a signature goes into, and with which content.
+func (d *directory) place(sig signer.File, add bool) (name string, data []byte, err error) {
+	names := materials.SignatureNames()
+	single, bundles := names[0], names[1:]
+	if !sig.Bundle {
+		old, _ := d.tree.Lookup(single)
+		if !add || len(old.Data) == 0 {
+			return single, sig.Data, nil
+		}
+		if _, err := signature.Split(old.Data); err != nil {
+			return "", nil, fmt.Errorf("%s %w; nothing can be added to it", single, err)
+		}
+		return single, append(append(bytes.TrimRight(old.Data, "\n"), '\n'), sig.Data...), nil
+	}
+	for _, name := range bundles {
+		if _, taken := d.tree.Lookup(name); !taken || !add {
+			return name, sig.Data, nil
 		}
 	}
-	if err := replaceFile(filepath.Join(d.path, materials.ListName), data); err != nil {
-		return nil, err
+	return "", nil, fmt.Errorf("%s are there already", strings.Join(bundles, " and "))
+}
+
+// write writes the binding, the list and the signature. Where the list is
+// another than before, signatures of the old one go.
+func (d *directory) write(list *materials.List, binding []byte, name string, sig []byte, same bool) error {
+	if binding != nil {
+		if err := replaceFile(filepath.Join(d.path, materials.BindingName), binding); err != nil {
+			return err
+		}
 	}
-	encoded := []byte(base64.StdEncoding.EncodeToString(sig))
-	return result, replaceFile(filepath.Join(d.path, materials.SignatureNames()[0]), encoded)
+	if err := replaceFile(filepath.Join(d.path, materials.ListName), list.Bytes()); err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(d.path, name), sig); err != nil {
+		return err
+	}
+	for _, other := range materials.SignatureNames() {
+		if same || other == name {
+			continue
+		}
+		if err := os.Remove(filepath.Join(d.path, other)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // tracked returns the entries that belong into the list.
@@ -146,7 +194,7 @@ func (d *directory) tracked(ctx context.Context, req MaterialsRequest) ([]materi
 	if head.GitDir == "" {
 		return nil, err
 	}
-	checkout := git.Checkout{Top: d.top, GitDir: head.GitDir, Objects: head.Objects, IDLength: max(len(head.ID), 40), Ignore: req.Ignore}
+	checkout := git.Checkout{Top: d.top, GitDir: head.GitDir, CommonDir: head.CommonDir, IDLength: head.IDLength, Ignore: req.Ignore}
 	names, err := (&git.Git{Program: req.Git, Temp: temp, Env: req.GitEnv}).Tracked(ctx, checkout, d.path)
 	if err != nil {
 		return nil, err
@@ -197,105 +245,4 @@ func replaceFile(file string, data []byte) error {
 		return err
 	}
 	return os.Rename(f.Name(), file)
-}
-
-// VerifyMaterials checks the list in a directory: a signature by one of the
-// keys, and every file of the list's scope. As for [SignMaterials], what a git
-// checkout ignores does not count. What does not hold comes as a *[Refused].
-func VerifyMaterials(ctx context.Context, req MaterialsRequest, keys []signature.Key) (*MaterialsResult, error) {
-	d, err := openDirectory(req.Dir)
-	if err != nil {
-		return nil, err
-	}
-	entries, err := d.tracked(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	if d.tree, err = materials.NewTree(entries); err != nil {
-		return nil, err
-	}
-	result := &MaterialsResult{Dir: d.path}
-	data, err := d.signedList(keys, result)
-	if err != nil {
-		return nil, err
-	}
-	list, err := materials.Parse(data)
-	if err != nil {
-		return nil, refuseFile(refusal.Malformed, d.path, materials.ListName, err.Error())
-	}
-	result.Files = len(list.Lines())
-	if err := d.holds(list); err != nil {
-		return nil, err
-	}
-	return result, d.checkBinding(list, req.Source, result)
-}
-
-func refuseFile(code refusal.Code, source, file, reason string) error {
-	return &Refused{Refusals: []*refusal.Refusal{{Code: code, Source: source, File: file, Reason: reason}}}
-}
-
-// signedList returns the list's bytes if one of the keys signed them.
-func (d *directory) signedList(keys []signature.Key, result *MaterialsResult) ([]byte, error) {
-	list, ok := d.tree.Lookup(materials.ListName)
-	if !ok {
-		return nil, refuseFile(refusal.Unsigned, d.path, materials.ListName, "there is no list")
-	}
-	var last error
-	for _, name := range materials.SignatureNames() {
-		sig, ok := d.tree.Lookup(name)
-		if !ok {
-			continue
-		}
-		for _, key := range keys {
-			evidence, err := signature.Verify(sig.Data, list.Data, key)
-			if err == nil {
-				result.Key = evidence.Fingerprint
-				return list.Data, nil
-			}
-			last = fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	if last == nil {
-		return nil, refuseFile(refusal.Unsigned, d.path, materials.ListName, "the list has no signature beside it")
-	}
-	return nil, refuseFile(refusal.BadSignature, d.path, materials.ListName, last.Error())
-}
-
-func (d *directory) holds(list *materials.List) error {
-	var refusals []*refusal.Refusal
-	for _, p := range list.Check(d.tree, d.scope) {
-		reason := p.Detail
-		if reason == "" {
-			reason = "is " + string(p.Kind)
-		}
-		refusals = append(refusals, &refusal.Refusal{Code: refusal.Code(p.Kind), Source: d.path, File: p.Path, Reason: reason, Want: p.Want, Got: p.Got})
-	}
-	if len(refusals) > 0 {
-		return &Refused{Refusals: refusals}
-	}
-	return nil
-}
-
-// checkBinding holds the list against the repository that --source names, if
-// it does.
-func (d *directory) checkBinding(list *materials.List, source string, result *MaterialsResult) error {
-	b, bound, err := list.Binding(d.tree, d.scope)
-	switch {
-	case err != nil:
-		return refuseFile(refusal.Malformed, d.path, materials.BindingName, err.Error())
-	case bound:
-		result.Binding = b.String()
-	}
-	if source == "" {
-		return nil
-	}
-	id, err := d.identity(source)
-	if err != nil {
-		return err
-	}
-	if want := (materials.Binding{Source: id, Dir: path.Clean(d.rel)}); bound && b != want {
-		return &Refused{Refusals: []*refusal.Refusal{{Code: refusal.WrongBinding, Source: d.path, File: materials.BindingName,
-			Reason: "the list was made for another place", Want: want.String(), Got: b.String()}}}
-	}
-	return nil
 }

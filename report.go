@@ -1,15 +1,19 @@
 package trustomize
 
 import (
+	"cmp"
+	"errors"
+
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/resolver"
 )
 
 // Verdicts of a [ReportJSON].
 const (
-	Accepted = "accepted" // a build would go on
-	Rejected = "refused"  // the policy does not accept something
-	Failed   = "failed"   // something could not be done
+	Accepted = "accepted"     // a build would go on
+	Audited  = "would-refuse" // a build would go on, since the policy only audits
+	Rejected = "refused"      // the policy does not accept something
+	Failed   = "failed"       // something could not be done
 )
 
 // ReportJSON is a report for machines, as verify --format json prints it.
@@ -72,8 +76,9 @@ func (r *Report) JSON() ReportJSON {
 		out.Verdict = Failed
 		out.Failures = append(out.Failures, err.Error())
 	}
-	if len(out.Refusals) > 0 {
-		out.Verdict = Rejected
+	out.Verdict = cmp.Or(verdictOf(r.Err()), out.Verdict)
+	if out.Verdict == Accepted && len(out.Refusals) > 0 {
+		out.Verdict = Audited
 	}
 	for _, s := range r.Graph.Sources {
 		out.Sources = append(out.Sources, SourceJSON{
@@ -87,6 +92,18 @@ func (r *Report) JSON() ReportJSON {
 		out.Tree = &tree
 	}
 	return out
+}
+
+// verdictOf is the verdict of an error; "" for none.
+func verdictOf(err error) string {
+	var refused *Refused
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &refused):
+		return Rejected
+	}
+	return Failed
 }
 
 // nodeJSON lists a node's references where the node comes up first, so that

@@ -19,7 +19,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/trustomize/trustomize/internal/cache"
 	"github.com/trustomize/trustomize/internal/git"
@@ -42,6 +44,8 @@ type Request struct {
 	Dev        bool // take a directory as it is, sign and log nothing
 
 	Options Options
+
+	Now time.Time // when the request is made: keys and exceptions end
 
 	Git        string                            // git program, absolute path
 	GitEnv     []string                          // what git may see of the environment
@@ -94,15 +98,30 @@ type Report struct {
 	Source string // the root's identity//path
 	Ref    string // as written in the root's URL
 	Dev    bool
+	Audit  bool // the policy reports what it does not accept, and lets it pass
 }
 
 // Err is where a verdict becomes a decision: it returns the error that stops a
-// build, of type *[Refused] when a source is not accepted, or nil.
+// build, of type *[Refused] when a source is not accepted, or nil. An audit is
+// stopped only by what no build can go on after.
 func (r *Report) Err() error {
-	if len(r.Graph.Refusals) > 0 {
-		return &Refused{r.Graph.Refusals, r.Graph.Failures}
+	refusals := r.Graph.Refusals
+	if r.Audit && !slices.ContainsFunc(refusals, func(one *refusal.Refusal) bool { return !one.Code.Auditable() }) {
+		refusals = nil
+	}
+	if len(refusals) > 0 {
+		return &Refused{refusals, r.Graph.Failures}
 	}
 	return errors.Join(r.Graph.Failures...)
+}
+
+// Audited returns what an audit let pass: what enforcing the policy would
+// refuse.
+func (r *Report) Audited() []*refusal.Refusal {
+	if !r.Audit {
+		return nil
+	}
+	return refusal.Sort(append(slices.Clone(r.Graph.Refusals), r.Graph.Late()...))
 }
 
 // Verify resolves and verifies everything that the target loads. The error
@@ -126,7 +145,7 @@ func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	report := &Report{Policy: cfg.Policy, Graph: graph, Dev: req.Dev}
+	report := &Report{Policy: cfg.Policy, Graph: graph, Dev: req.Dev, Audit: cfg.Audit}
 	if graph.Root != nil {
 		report.Source = graph.Root.Source.Identity.At(graph.Root.Dir)
 		report.Ref = graph.Root.Source.Ref
@@ -139,6 +158,9 @@ func config(req Request) (resolver.Config, error) {
 	var none resolver.Config
 	if req.PolicyFile == "" {
 		return none, refuse(refusal.NoPolicy, "no policy was given", "name one with --policy or TRUSTOMIZE_POLICY", "trustomize policy init writes a first one")
+	}
+	if req.Now.IsZero() {
+		return none, errors.New("the request does not say what time it is")
 	}
 	p, err := policy.Load(req.PolicyFile)
 	if errors.Is(err, os.ErrNotExist) {
@@ -162,6 +184,8 @@ func config(req Request) (resolver.Config, error) {
 		HTTP:      req.transport(),
 		LookupEnv: req.lookupEnv(),
 		AnyFile:   req.Options.AnyFile,
+		Now:       req.Now,
+		Audit:     p.Spec.Enforcement == policy.Audit && !req.locking,
 		Locking:   req.locking,
 		Relock:    req.relock,
 		Observe:   req.Observe,

@@ -20,10 +20,21 @@ type checker struct {
 	doc      *strictyaml.Document
 	spec     *Spec
 	read     func(string) ([]byte, error)
+	broken   strictyaml.Problems // what could not be decoded
 	problems strictyaml.Problems
 }
 
+// within reports whether a path is another, or leads to something in it.
+func within(outer, path string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && outer != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// fail reports a problem, unless what stands there could not even be decoded.
 func (c *checker) fail(path, format string, args ...any) {
+	if slices.ContainsFunc(c.broken, func(p strictyaml.Problem) bool { return within(p.Path, path) || within(path, p.Path) }) {
+		return
+	}
 	c.problems = append(c.problems, strictyaml.Problem{
 		Position: c.doc.Position(path), Path: path, Message: fmt.Sprintf(format, args...),
 	})
@@ -43,6 +54,9 @@ func (c *checker) check(doc *document, p *Policy) {
 	if doc.Kind != Kind {
 		c.fail("kind", "want %s, not %q", Kind, doc.Kind)
 	}
+	if c.spec.Report != nil && c.spec.Report.File == "" {
+		c.fail("spec.report.file", "not said")
+	}
 	p.signers = c.signers()
 	p.rules = c.rules(p.signers)
 	c.mirrors()
@@ -55,61 +69,15 @@ func (c *checker) check(doc *document, p *Policy) {
 	c.unsupported("spec.applications")
 }
 
-func (c *checker) signers() map[string]signature.Key {
-	keys := map[string]signature.Key{}
-	for _, name := range sortedNames(c.spec.Signers) {
-		s, path := c.spec.Signers[name], "spec.signers."+name
-		c.unsupported(path + ".keyless")
-		c.unsupported(path + ".pgp")
-		c.unsupported(path + ".ssh")
-		if s.PublicKey == nil {
-			if s.Keyless == nil && s.PGP == nil && s.SSH == nil {
-				c.fail(path, "names no key; want publicKey")
-			}
-			continue
-		}
-		if key, ok := c.publicKey(path+".publicKey", s.PublicKey); ok {
-			keys[name] = key
-		}
-	}
-	return keys
-}
-
-// publicKey loads a public key.
-func (c *checker) publicKey(path string, ref *KeyRef) (signature.Key, bool) {
-	if !c.keyRef(path, ref) {
-		return signature.Key{}, false
-	}
-	data := []byte(ref.PEM)
-	if ref.File != "" {
-		path += ".file"
-		var err error
-		if data, err = c.read(ref.File); err != nil {
-			c.fail(path, "%v", err)
-			return signature.Key{}, false
-		}
-	}
-	key, err := signature.ParseKey(data)
-	if err != nil {
-		c.fail(path, "%v", err)
-		return signature.Key{}, false
-	}
-	return key, true
-}
-
-// keyRef checks that one way to find a key is given, and a supported one.
-func (c *checker) keyRef(path string, ref *KeyRef) bool {
+// privateKey checks that one way to find a key is given, and a supported one.
+func (c *checker) privateKey(path string, ref *KeyRef) {
 	c.unsupported(path + ".kms")
-	if (ref.File == "") == (ref.PEM == "") {
-		if ref.KMS == "" {
-			c.fail(path, "want exactly one of file, pem")
-		}
-		return false
+	if (ref.File == "") == (ref.PEM == "") && ref.KMS == "" {
+		c.fail(path, "want exactly one of file, pem")
 	}
-	return ref.KMS == ""
 }
 
-func (c *checker) rules(signers map[string]signature.Key) []CompiledRule {
+func (c *checker) rules(signers map[string]*NamedSigner) []CompiledRule {
 	if len(c.spec.Sources) == 0 {
 		c.fail("spec.sources", "no rule: every source would be refused")
 	}
@@ -128,24 +96,18 @@ func (c *checker) rules(signers map[string]signature.Key) []CompiledRule {
 		}
 		c.rule(path, r)
 		c.signersOf(path+".lockedBy", r.LockedBy, signers)
-		rules = append(rules, CompiledRule{r, pattern, c.signersOf(path+".signedBy", r.SignedBy, signers), c.refs(path+".refs", r.Refs)})
+		rules = append(rules, CompiledRule{
+			Rule: r, Pattern: pattern, Position: c.doc.Position(path), Refs: c.refs(path+".refs", r.Refs),
+			Signers: c.signersOf(path+".signedBy", r.SignedBy, signers), CommitSigners: c.signersOf(path+".commitSignedBy", r.CommitSignedBy, signers),
+		})
 	}
 	return rules
 }
 
 // rule checks one rule by itself.
 func (c *checker) rule(path string, r Rule) {
-	c.unsupported(path + ".commitSignedBy")
 	c.unsupported(path + ".artifactSignedBy")
-	c.unsupported(path + ".unverified")
-	if len(r.SignedBy) == 0 {
-		if len(r.Pinned) == 0 && !r.Locked {
-			c.fail(path, "nothing vouches for what this rule matches; want signedBy, pinned or locked")
-		}
-		if c.doc.Has(path+".bound") || c.doc.Has(path+".threshold") || c.doc.Has(path+".closure") {
-			c.fail(path, "bound, threshold and closure speak of a signed list; they want signedBy")
-		}
-	}
+	c.vouched(path, r)
 	if c.doc.Has(path+".lockedBy") && !r.Locked {
 		c.fail(path+".lockedBy", "says whose locks count besides the root's; it wants locked: true")
 	}
@@ -154,6 +116,37 @@ func (c *checker) rule(path string, r Rule) {
 	}
 	for i, pin := range r.Pinned {
 		c.pin(fmt.Sprintf("%s.pinned[%d]", path, i), pin)
+	}
+}
+
+// vouched checks that somebody vouches for what a rule matches, or that the
+// rule says why nobody does.
+func (c *checker) vouched(path string, r Rule) {
+	vouched := len(r.SignedBy)+len(r.Pinned)+len(r.CommitSignedBy) > 0 || r.Locked
+	switch {
+	case r.Unverified != nil:
+		c.unverified(path, r, vouched)
+	case !vouched:
+		c.fail(path, "nothing vouches for what this rule matches; want signedBy, commitSignedBy, pinned or locked")
+	}
+	if len(r.SignedBy) == 0 && (c.doc.Has(path+".bound") || c.doc.Has(path+".threshold") || c.doc.Has(path+".closure")) {
+		c.fail(path, "bound, threshold and closure speak of a signed list; they want signedBy")
+	}
+	if len(r.CommitSignedBy) > 0 && len(r.Refs) == 0 {
+		c.fail(path+".commitSignedBy", "wants refs as well: a signed commit names neither its repository nor its branch, and stays signed in a fork or an old branch")
+	}
+}
+
+func (c *checker) unverified(path string, r Rule, vouched bool) {
+	path += ".unverified"
+	if vouched {
+		c.fail(path, "lets pass what nobody vouches for, and the rule says who does")
+	}
+	if strings.TrimSpace(r.Unverified.Reason) == "" {
+		c.fail(path+".reason", "not said; whoever reads the output wants to know it")
+	}
+	if r.Unverified.Until.IsZero() {
+		c.fail(path+".until", "not said; want the last day on which this may pass, such as 2027-01-31")
 	}
 }
 
@@ -174,7 +167,10 @@ func isHex(s string, digits int) bool {
 	return err == nil && len(s) == digits && s == strings.ToLower(s)
 }
 
-func (c *checker) signersOf(path string, names []string, signers map[string]signature.Key) []NamedKey {
+func (c *checker) signersOf(path string, names []string, signers map[string]*NamedSigner) []*NamedSigner {
+	if c.doc.Has(path) && len(names) == 0 {
+		c.fail(path, "names no signer")
+	}
 	seen := map[string]bool{}
 	for i, name := range names {
 		at := fmt.Sprintf("%s[%d]", path, i)
@@ -186,17 +182,17 @@ func (c *checker) signersOf(path string, names []string, signers map[string]sign
 		}
 		seen[name] = true
 	}
-	return namedKeys(signers, names)
+	return named(signers, names)
 }
 
-func namedKeys(signers map[string]signature.Key, names []string) []NamedKey {
-	var keys []NamedKey
+func named(signers map[string]*NamedSigner, names []string) []*NamedSigner {
+	var some []*NamedSigner
 	for _, name := range names {
-		if key, ok := signers[name]; ok {
-			keys = append(keys, NamedKey{name, key})
+		if s, ok := signers[name]; ok {
+			some = append(some, s)
 		}
 	}
-	return keys
+	return some
 }
 
 func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }
@@ -302,9 +298,11 @@ func (c *checker) sign() {
 	case s.Key == nil:
 		c.fail("spec.sign", "want a key, or none")
 	default:
-		c.keyRef("spec.sign.key", s.Key)
+		c.privateKey("spec.sign.key", s.Key)
 	}
-	c.unsupported("spec.sign.unverifiedKey")
+	if s.UnverifiedKey != nil {
+		c.privateKey("spec.sign.unverifiedKey", s.UnverifiedKey)
+	}
 }
 
 func (c *checker) log() []signature.Key {

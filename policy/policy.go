@@ -39,16 +39,21 @@ type Policy struct {
 	Spec   Spec
 
 	rules   []CompiledRule
-	signers map[string]signature.Key
+	signers map[string]*NamedSigner
 	logKeys []signature.Key
+
+	positions *strictyaml.Document
 }
 
 // CompiledRule is a rule with its match read and its signers looked up.
 type CompiledRule struct {
 	Rule
-	Pattern identity.Pattern
-	Signers []NamedKey
-	Refs    []RefPattern
+	Pattern  identity.Pattern
+	Position strictyaml.Position // in the policy's file
+	Refs     []RefPattern
+
+	Signers       []*NamedSigner // of the list
+	CommitSigners []*NamedSigner
 }
 
 // RefPattern is a full ref name, in which * is any text without a slash and **
@@ -73,12 +78,6 @@ func ParseRefPattern(s string) (RefPattern, error) {
 func (p RefPattern) Matches(ref string) bool { return p.re.MatchString(ref) }
 
 func (p RefPattern) String() string { return p.text }
-
-// NamedKey is a key under the name that the policy gives its signer.
-type NamedKey struct {
-	Name string
-	signature.Key
-}
 
 // Error is all that is wrong with a policy.
 type Error struct {
@@ -105,12 +104,12 @@ func Load(file string) (*Policy, error) {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	return parse(file, data, func(name string) ([]byte, error) {
-		return readLimited(within(filepath.Dir(file), name))
+		return readLimited(beside(filepath.Dir(file), name))
 	})
 }
 
-// within makes a path of the policy relative to the policy's folder.
-func within(dir, name string) string {
+// beside makes a path of the policy relative to the policy's folder.
+func beside(dir, name string) string {
 	if filepath.IsAbs(name) {
 		return name
 	}
@@ -118,7 +117,7 @@ func within(dir, name string) string {
 }
 
 // Path returns where a file that the policy names is.
-func (p *Policy) Path(name string) string { return within(filepath.Dir(p.File), name) }
+func (p *Policy) Path(name string) string { return beside(filepath.Dir(p.File), name) }
 
 func readLimited(file string) ([]byte, error) {
 	info, err := os.Stat(file)
@@ -140,7 +139,7 @@ func parse(file string, data []byte, read func(string) ([]byte, error)) (*Policy
 	positions, err := strictyaml.Decode(data, &doc)
 	c := &checker{doc: positions, spec: &doc.Spec, read: read}
 	if problems, ok := err.(strictyaml.Problems); ok {
-		c.problems = problems
+		c.broken, c.problems = problems, problems
 	}
 	sum := sha256.Sum256(data)
 	p := &Policy{
@@ -149,13 +148,14 @@ func parse(file string, data []byte, read func(string) ([]byte, error)) (*Policy
 		Digest: "sha256:" + hex.EncodeToString(sum[:]),
 		Spec:   doc.Spec,
 	}
-	if err == nil {
+	if positions.Has("") {
 		c.check(&doc, p)
 	}
 	if len(c.problems) > 0 {
 		c.problems.Sort()
 		return nil, &Error{file, c.problems}
 	}
+	p.positions = positions
 	p.applyDefaults()
 	return p, nil
 }
@@ -173,6 +173,7 @@ const (
 
 func (p *Policy) applyDefaults() {
 	l := &p.Spec.Limits
+	setDefault(&p.Spec.Enforcement, Enforce)
 	setDefault(&l.Sources, DefaultSources)
 	setDefault(&l.Depth, DefaultDepth)
 	setDefault(&l.FilesPerSource, DefaultFilesPerSource)
@@ -262,18 +263,18 @@ func (p *Policy) ReadSecret(s *Secret, lookup func(string) (string, bool)) (stri
 // SignerOf returns the name of a signer that has the key with this
 // fingerprint, whether or not any rule accepts it.
 func (p *Policy) SignerOf(fingerprint string) (string, bool) {
-	for name, key := range p.signers {
-		if key.Fingerprint == fingerprint {
-			return name, true
+	for _, s := range p.Signers() {
+		for _, key := range s.Keys() {
+			if key.Fingerprint == fingerprint {
+				return s.Name, true
+			}
 		}
 	}
 	return "", false
 }
 
-// Signers returns every signer's key.
-func (p *Policy) Signers() []NamedKey {
-	return namedKeys(p.signers, sortedNames(p.signers))
-}
+// Signers returns every signer, sorted by name.
+func (p *Policy) Signers() []*NamedSigner { return named(p.signers, sortedNames(p.signers)) }
 
 // LogKeys returns the keys of the policy's logs, in their order.
 func (p *Policy) LogKeys() []signature.Key { return p.logKeys }

@@ -20,6 +20,11 @@ func publicKey(t testing.TB) string {
 	return string(data)
 }
 
+const (
+	team   = "{publicKey: {file: team.pub}}"
+	pinned = `pinned: [{commit: bb8adffb03c7d8be5b1ca0af5eb5ee1c27182db6, digest: "sha256:0000000000000000000000000000000000000000000000000000000000000000"}]`
+)
+
 const good = `apiVersion: trustomize.dev/v1alpha1
 kind: Policy
 metadata: {name: platform}
@@ -123,18 +128,18 @@ func TestProblems(t *testing.T) {
 		{"    pinned: [", "    refs: [refs/pull/1/head]\n    pinned: [", "spec.sources[2].refs[0]: want a full name"},
 		{"    pinned: [", "    lockedBy: [team]\n    pinned: [", "lockedBy: says whose locks count besides the root's; it wants locked: true"},
 		{"    pinned: [", "    locked: true\n    lockedBy: [nobody]\n    pinned: [", "lockedBy[0]: no signer is named"},
-		{"    pinned: [", "    commitSignedBy: [team]\n    pinned: [", "commitSignedBy: this version cannot"},
+		{"    pinned: [", "    commitSignedBy: [team]\n    pinned: [", "commitSignedBy: wants refs as well"},
 		{"    pinned: [", "    artifactSignedBy: [team]\n    pinned: [", "artifactSignedBy: this version cannot"},
-		{"    pinned: [", "    unverified: {reason: x, until: 2030-01-01}\n    pinned: [", "unverified: this version cannot"},
+		{"    pinned: [", "    unverified: {reason: x, until: 2030-01-01}\n    pinned: [", "unverified: lets pass what nobody vouches for, and the rule says who does"},
 		{"    pinned: [", "    bound: true\n    pinned: [", "bound, threshold and closure"},
 		{"file: team.pub", "file: none.pub", "spec.signers.team.publicKey.file: open none.pub"},
 		{"file: team.pub", "file: bad.pub", "not a PEM public key"},
-		{"{publicKey: {file: team.pub}}", "{pgp: {file: x}}", "spec.signers.team.pgp: this version cannot"},
-		{"{publicKey: {file: team.pub}}", "{ssh: {file: x}}", "spec.signers.team.ssh: this version cannot"},
-		{"{publicKey: {file: team.pub}}", "{keyless: {issuer: x, subject: y}}", "spec.signers.team.keyless: this version cannot"},
-		{"{publicKey: {file: team.pub}}", "{publicKey: {kms: \"awskms:///x\"}}", "publicKey.kms: this version cannot"},
+		{"{publicKey: {file: team.pub}}", "{pgp: {file: x}}", "spec.signers.team.pgp.file: open x"},
+		{"{publicKey: {file: team.pub}}", "{ssh: {file: x}}", "spec.signers.team.ssh.file: open x"},
+		{"{publicKey: {file: team.pub}}", "{keyless: {issuer: x, subject: y}}", "spec.signers.team.keyless.trustedRoot: not said"},
+		{"{publicKey: {file: team.pub}}", "{publicKey: {kms: \"awskms:///x\"}}", "publicKey: verification is offline"},
 		{"{publicKey: {file: team.pub}}", "{publicKey: {}}", "want exactly one of file, pem"},
-		{"{publicKey: {file: team.pub}}", "{}", "spec.signers.team: names no key"},
+		{"{publicKey: {file: team.pub}}", "{}", "spec.signers.team: want exactly one of publicKey, keyless, pgp, ssh"},
 		{"prefix: github.com/", "prefix: GitHub.com/", "spec.mirrors[0].prefix: want a host in lower case"},
 		{`to: "https://git.example.com/mirror/"`, `to: "ext::sh -c x"`, "spec.mirrors[0].to: want"},
 		{`to: "https://git.example.com/mirror/"`, `to: mirror`, "spec.mirrors[0].to: want"},
@@ -155,7 +160,28 @@ func TestProblems(t *testing.T) {
 		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}", "sign: {}", "spec.sign: want a key, or none"},
 		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}", "sign: never", "want none, or a mapping"},
 		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}", "sign: none", "a statement is logged with a signature"},
-		{"key: {file: out.key}", "key: {file: out.key}, unverifiedKey: {file: x}", "unverifiedKey: this version cannot"},
+		{"key: {file: out.key}", "key: {file: out.key}, unverifiedKey: {}", "spec.sign.unverifiedKey: want exactly one of file, pem"},
+		{team, "{publicKey: {file: team.pub}, pgp: {file: x}}", "spec.signers.team: want exactly one of"},
+		{team, "{publicKey: {file: team.pub}, allowExpired: {before: 2023-01-01}}", "allowExpired: stands beside pgp or ssh"},
+		{team, "{publicKey: {file: team.pub}, notAfter: 2023-02-30}", "want a day such as 2027-01-31"},
+		{team, "{publicKey: {file: team.pub}, trustedRoot: {file: bad.pub}}", "spec.signers.team.trustedRoot.file: bad.pub"},
+		{team, "{pgp: {file: bad.pub}, trustedRoot: {file: bad.pub}}", "spec.signers.team.trustedRoot: stands beside publicKey"},
+		{team, "{pgp: {file: bad.pub}}", "spec.signers.team.pgp.file: bad.pub"},
+		{team, "{pgp: {file: bad.pub}, allowExpired: {}}", "allowExpired.before: not said"},
+		{team, "{ssh: {file: bad.pub}}", "spec.signers.team.ssh.file: bad.pub"},
+		{team, "{keyless: {subject: y, trustedRoot: {file: bad.pub}}}", "want exactly one of issuer, issuerRegExp"},
+		{team, "{keyless: {issuer: x, subject: y, subjectRegExp: z, trustedRoot: {file: bad.pub}}}", "want exactly one of subject, subjectRegExp"},
+		{team, "{keyless: {issuer: x, subject: \"https://github.com/acme/*\", trustedRoot: {file: bad.pub}}}", "patterns go into subjectRegExp"},
+		{team, "{keyless: {issuer: x, subject: y, trustedRoot: {file: bad.pub}}}", "spec.signers.team.keyless.trustedRoot.file: bad.pub"},
+		{team, "{keyless: {issuer: x, subject: y, sct: off, trustedRoot: {file: bad.pub}}}", "sct: want \"required\" or \"none\""},
+		{"  sources:", "  revoked: [abc]\n  sources:", "spec.revoked[0]: want a key's fingerprint"},
+		{"  sources:", "  enforcement: warn\n  sources:", "spec.enforcement: want \"enforce\" or \"audit\""},
+		{"  sources:", "  report: {}\n  sources:", "spec.report.file: not said"},
+		{"signedBy: [team]\n    threshold: 1", "signedBy: []\n    pinned: [{commit: bb8adffb03c7d8be5b1ca0af5eb5ee1c27182db6}]\n    threshold: 1", "signedBy: names no signer"},
+		{pinned, "unverified: {}", "unverified.reason: not said"},
+		{pinned, "unverified: {reason: x}", "unverified.until: not said"},
+		{pinned, "unverified: {reason: x, until: 2027-01-31T00:00:00Z}", "want a day such as 2027-01-31"},
+		{pinned, "refs: [refs/heads/main]\n    commitSignedBy: [nobody]", "no signer is named \"nobody\""},
 		{"mode: required", "mode: spool", "spec.log.mode: this version cannot spool"},
 		{"mode: required", "mode: none", "spec.log.rekor: a log is named"},
 		{"mode: required, ", "", "spec.log.mode: not said"},
@@ -188,6 +214,38 @@ func TestProblems(t *testing.T) {
 		var problems *Error
 		if !errors.As(err, &problems) || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q for %q: %v, want %q", tc.new, tc.old, err, tc.want)
+		}
+	}
+}
+
+// TestAllProblems reports what cannot be decoded together with what makes no
+// sense, each once and where it stands.
+func TestAllProblems(t *testing.T) {
+	_, err := parseWith(t, `apiVersion: trustomize.dev/v1alpha1
+kind: Policy
+spec:
+  signers:
+    team: {publicKey: {file: nosuch.pub}}
+  sources:
+  - {match: github.com/acme/**, signedby: [team]}
+  - {match: github.com/other, signedBy: [team, lead]}
+  sing: none
+`)
+	want := []string{
+		"5:30: spec.signers.team.publicKey.file",
+		"7:33: spec.sources[0].signedby: unknown field",
+		"8:48: spec.sources[1].signedBy[1]: no signer is named",
+		"9:3: spec.sing: unknown field",
+		"spec.sign: not said",
+		"spec.log.mode: not said",
+	}
+	var problems *Error
+	if !errors.As(err, &problems) || len(problems.Problems) != len(want) {
+		t.Fatalf("%v", err)
+	}
+	for _, text := range want {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%v\nlacks %q", err, text)
 		}
 	}
 }
@@ -277,9 +335,19 @@ func TestDocs(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatal("no example")
 	}
-	if _, err := parse("policy.yaml", []byte(doc), func(string) ([]byte, error) { return []byte(publicKey(t)), nil }); err != nil {
+	if _, err := parse("policy.yaml", []byte(doc), exampleFile); err != nil {
 		t.Error(err)
 	}
+}
+
+// exampleFile returns a file that an example names: the one in testdata, or a
+// public key for any other name.
+func exampleFile(name string) ([]byte, error) {
+	data, err := os.ReadFile(filepath.Join("testdata", name))
+	if errors.Is(err, os.ErrNotExist) {
+		return os.ReadFile("testdata/team.pub")
+	}
+	return data, err
 }
 
 func FuzzPolicy(f *testing.F) {

@@ -27,7 +27,10 @@ type Metadata struct {
 // Spec is all that a policy says.
 type Spec struct {
 	Signers      map[string]Signer `yaml:"signers"`
+	Revoked      []string          `yaml:"revoked"` // fingerprints of keys whose signatures never count, whichever signer they belong to
 	Sources      []Rule            `yaml:"sources"`
+	Enforcement  Enforcement       `yaml:"enforcement"` // of the command line
+	Report       *Report           `yaml:"report"`
 	Mirrors      []Mirror          `yaml:"mirrors"`
 	Credentials  []Credential      `yaml:"credentials"`
 	Limits       Limits            `yaml:"limits"`
@@ -38,20 +41,55 @@ type Spec struct {
 	Applications []Application     `yaml:"applications"`
 }
 
-// Signer is somebody whose signature may count. Exactly one field is set.
+// Enforcement is what becomes of a refusal.
+type Enforcement string
+
+// The enforcements. Enforce is the default: a refusal stops the build. Audit:
+// it is reported, the build goes on, and its output is not signed.
+const (
+	Enforce Enforcement = "enforce"
+	Audit   Enforcement = "audit"
+)
+
+// UnmarshalText accepts the enforcements' names.
+func (e *Enforcement) UnmarshalText(text []byte) error {
+	switch v := Enforcement(text); v {
+	case Enforce, Audit:
+		*e = v
+		return nil
+	}
+	return fmt.Errorf("want %q or %q, not %q", Enforce, Audit, text)
+}
+
+// Report says where each build appends what it found, one JSON object a line.
+type Report struct {
+	File string `yaml:"file"` // relative to the policy's folder
+}
+
+// Signer is somebody whose signature may count. Exactly one of publicKey,
+// keyless, pgp and ssh is set.
 type Signer struct {
 	PublicKey *KeyRef  `yaml:"publicKey"`
 	Keyless   *Keyless `yaml:"keyless"`
-	PGP       *FileRef `yaml:"pgp"`
-	SSH       *FileRef `yaml:"ssh"`
+	PGP       *FileRef `yaml:"pgp"` // a key ring of public keys, armoured or binary
+	SSH       *SSHRef  `yaml:"ssh"`
+
+	TrustedRoot  *FileRef      `yaml:"trustedRoot"`  // beside publicKey: whose logs and timestamp authorities prove when a signature was made
+	NotAfter     Date          `yaml:"notAfter"`     // the last day on which a signature that counts was made
+	AllowExpired *AllowExpired `yaml:"allowExpired"` // beside pgp and ssh
 }
 
-// KeyRef says where a key is. Exactly one field is set. Files are relative to
-// the policy's folder.
+// AllowExpired accepts signatures of keys that have expired since.
+type AllowExpired struct {
+	Before Date `yaml:"before"` // the signature claims to have been made before this day
+}
+
+// KeyRef says where a key is. Exactly one of file and pem is set, or kms alone
+// for a key that signs. Files are relative to the policy's folder.
 type KeyRef struct {
 	File string `yaml:"file"`
 	PEM  string `yaml:"pem"`
-	KMS  string `yaml:"kms"`
+	KMS  string `yaml:"kms"` // URI; of a signer, beside the public key, which is what signatures are verified with
 }
 
 // FileRef names a file, relative to the policy's folder.
@@ -59,11 +97,47 @@ type FileRef struct {
 	File string `yaml:"file"`
 }
 
-// Keyless is an identity that a certificate authority vouches for.
+// SSHRef is an allowed_signers file (ssh-keygen's manual).
+type SSHRef struct {
+	File       string   `yaml:"file"`       // relative to the policy's folder
+	Principals []string `yaml:"principals"` // whose keys count; empty: everybody's in the file
+}
+
+// Keyless is an identity that a certificate authority vouches for. Regular
+// expressions (Go's syntax) must match the whole text.
 type Keyless struct {
-	Issuer      string   `yaml:"issuer"`
-	Subject     string   `yaml:"subject"`
-	TrustedRoot *FileRef `yaml:"trustedRoot"`
+	Issuer        string   `yaml:"issuer"` // of the OIDC token, a URL
+	IssuerRegExp  string   `yaml:"issuerRegExp"`
+	Subject       string   `yaml:"subject"` // the certificate's subject alternative name
+	SubjectRegExp string   `yaml:"subjectRegExp"`
+	TrustedRoot   *FileRef `yaml:"trustedRoot"` // a Sigstore trusted_root.json
+
+	// AnyRepository lets the identity of a CI sign for other repositories than
+	// the one that its certificate names.
+	AnyRepository bool `yaml:"anyRepository"`
+
+	// SCT says whether a certificate must prove that it is in a log of
+	// certificates: required, which is the default, or none.
+	SCT SCT `yaml:"sct"`
+}
+
+// SCT says whether signed certificate timestamps are demanded.
+type SCT string
+
+// The demands.
+const (
+	SCTRequired SCT = "required"
+	SCTNone     SCT = "none"
+)
+
+// UnmarshalText accepts the demands' names.
+func (s *SCT) UnmarshalText(text []byte) error {
+	switch v := SCT(text); v {
+	case SCTRequired, SCTNone:
+		*s = v
+		return nil
+	}
+	return fmt.Errorf("want %q or %q, not %q", SCTRequired, SCTNone, text)
 }
 
 // Rule says what must hold for the sources that it matches. All its fields
@@ -78,7 +152,7 @@ type Rule struct {
 	Refs             []string    `yaml:"refs"`
 	Locked           bool        `yaml:"locked"`
 	LockedBy         []string    `yaml:"lockedBy"`
-	CommitSignedBy   []string    `yaml:"commitSignedBy"`
+	CommitSignedBy   []string    `yaml:"commitSignedBy"` // one of them signed the commit, or a tag of it; wants refs
 	ArtifactSignedBy []string    `yaml:"artifactSignedBy"`
 	Config           bool        `yaml:"config"`
 	Unverified       *Unverified `yaml:"unverified"`
@@ -113,8 +187,8 @@ type Pin struct {
 
 // Unverified lets a source pass that nobody vouches for.
 type Unverified struct {
-	Reason string `yaml:"reason"`
-	Until  string `yaml:"until"`
+	Reason string `yaml:"reason"` // for whoever reads the output
+	Until  Date   `yaml:"until"`  // the last day on which it passes
 }
 
 // Mirror says where the bytes of sources whose identity begins with Prefix
@@ -279,7 +353,7 @@ type Rekor struct {
 // Application says what holds for an ArgoCD Application.
 type Application struct {
 	Match       ApplicationMatch `yaml:"match"`
-	Enforcement string           `yaml:"enforcement"`
+	Enforcement Enforcement      `yaml:"enforcement"`
 	Overrides   Overrides        `yaml:"overrides"`
 	Emits       []ResourceMatch  `yaml:"emits"`
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/materials"
+	"github.com/trustomize/trustomize/policy"
 )
 
 // fileTransport gets single files over http and https. A file's id is the
@@ -34,20 +35,31 @@ func (t *fileTransport) tree(ctx context.Context, at wanted, s *Source) (*materi
 	if err != nil {
 		return nil, err
 	}
-	if err := t.signatures(ctx, at, s); err != nil {
+	if err := t.signatures(ctx, at, s, data); err != nil {
 		return nil, err
 	}
 	return materials.NewTree([]materials.Entry{{Path: path.Base(at.Repository), Mode: materials.ModeFile, Data: data}})
 }
 
 // signatures gets the detached signature beside a file, if some rule wants
-// one. What comes is evidence, so that it may be taken from the cache.
-func (t *fileTransport) signatures(ctx context.Context, at wanted, s *Source) error {
-	wants := false
+// one. What comes is evidence, so that it may be taken from the cache; what is
+// there does not count for ever: a file can be signed again.
+func (t *fileTransport) signatures(ctx context.Context, at wanted, s *Source, content []byte) error {
+	var signers []*policy.NamedSigner
 	for _, rule := range t.cfg.Policy.RulesFor(s.Identity) {
-		wants = wants || len(rule.SignedBy) > 0
+		signers = append(signers, rule.Signers...)
 	}
-	if !wants {
+	if len(signers) == 0 {
+		return nil
+	}
+	for _, end := range fileSignatures {
+		data := t.cachedSignature(s, end)
+		if data != nil && (t.cfg.Offline || t.counts(s, data, content, signers)) {
+			s.signatures = []signatureFile{{path.Base(at.Repository) + end, data}}
+			return nil
+		}
+	}
+	if t.cfg.Offline {
 		return nil
 	}
 	for _, end := range fileSignatures {
@@ -63,6 +75,12 @@ func (t *fileTransport) signatures(ctx context.Context, at wanted, s *Source) er
 	return nil
 }
 
+// counts reports whether one of the signers made a signature.
+func (t *fileTransport) counts(s *Source, data, content []byte, signers []*policy.NamedSigner) bool {
+	v := &verification{source: s, policy: t.cfg.Policy, now: t.cfg.Now}
+	return len(v.tryAll(signers, &signedList{data: content, signatures: []signatureFile{{"", data}}}).good) > 0
+}
+
 // fileSignatures are the ends of the names under which a file's signature may
 // lie beside it. The first that is there counts.
 var fileSignatures = []string{".sig", ".sigstore.json", ".bundle"}
@@ -70,16 +88,22 @@ var fileSignatures = []string{".sig", ".sigstore.json", ".bundle"}
 // maxSignature is the size in bytes over which a signature is not read.
 const maxSignature = 1 << 20
 
-// signature returns one signature, or nothing where there is none.
+// cachedSignature returns a signature that was fetched before, or nothing.
+func (t *fileTransport) cachedSignature(s *Source, end string) []byte {
+	f, err := t.cfg.Cache.Get("signatures", cacheName(s)+end)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSignature))
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// signature fetches one signature, or nothing where there is none.
 func (t *fileTransport) signature(ctx context.Context, at wanted, s *Source, end string) ([]byte, error) {
-	name := cacheName(s) + end
-	if f, err := t.cfg.Cache.Get("signatures", name); err == nil {
-		defer f.Close()
-		return io.ReadAll(io.LimitReader(f, maxSignature))
-	}
-	if t.cfg.Offline {
-		return nil, nil
-	}
 	data := bounded{left: maxSignature}
 	location, query, hasQuery := strings.Cut(at.location, "?")
 	location += end
@@ -94,7 +118,7 @@ func (t *fileTransport) signature(ctx context.Context, at wanted, s *Source, end
 	if err != nil {
 		return nil, err
 	}
-	return data.Bytes(), t.cfg.Cache.Put("signatures", name, func(w io.Writer) error {
+	return data.Bytes(), t.cfg.Cache.Put("signatures", cacheName(s)+end, func(w io.Writer) error {
 		_, err := w.Write(data.Bytes())
 		return err
 	})

@@ -78,6 +78,26 @@ func (n *Node) Name() string {
 // output. Only the root's counts: kustomize hands it down.
 func (n *Node) BuildMetadata() []string { return n.buildMeta }
 
+// Late returns what an audit found out during the build: files that only the
+// build knew to be read, and that nobody vouches for.
+func (g *Graph) Late() []*refusal.Refusal {
+	var all []*refusal.Refusal
+	for _, s := range g.Sources {
+		s.mu.Lock()
+		all = append(all, s.late...)
+		s.mu.Unlock()
+	}
+	return refusal.Sort(all)
+}
+
+// Unverified returns the sources that pass although nobody vouches for them,
+// because a rule says so.
+func (g *Graph) Unverified() []*Source {
+	return slices.DeleteFunc(slices.Clone(g.Sources), func(s *Source) bool {
+		return !slices.ContainsFunc(s.Vouchers(), func(v Voucher) bool { return v.Until != "" })
+	})
+}
+
 // graph assembles the result in an order that depends on the sources' content
 // alone.
 func (r *run) graph(root *Node) *Graph {

@@ -1,15 +1,11 @@
 package resolver
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/trustomize/trustomize/internal/refusal"
-	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/materials"
 	"github.com/trustomize/trustomize/policy"
 )
@@ -112,6 +108,8 @@ type signedList struct {
 	scope      materials.Scope
 	data       []byte
 	signatures []signatureFile
+
+	tried, known bool // whether one of the policy's signers made it
 
 	parsed   bool
 	list     *materials.List
@@ -236,74 +234,6 @@ func (v *verification) accept(rule *policy.CompiledRule, dir string) acceptance 
 	return a
 }
 
-// signers returns who of the rule's signers signed the list, or why too few
-// did.
-func (v *verification) signers(rule *policy.CompiledRule, l *signedList) ([]Voucher, []*refusal.Refusal) {
-	file := l.file()
-	if len(l.signatures) == 0 {
-		one := v.refusal(refusal.Unsigned, file, "the list has no signature beside it")
-		one.Hints = []string{"want one of " + strings.Join(materials.SignatureNames(), ", ")}
-		return nil, []*refusal.Refusal{one}
-	}
-	byKey := map[string]Voucher{}
-	for _, sig := range l.signatures {
-		for _, key := range rule.Signers {
-			evidence, err := signature.Verify(sig.data, l.data, key.Key)
-			if err == nil {
-				byKey[evidence.Fingerprint] = Voucher{
-					Rule: rule.Match, Kind: "signature", Signer: key.Name, Key: evidence.Fingerprint,
-					Signature: sig.path, Format: string(evidence.Kind), List: file, Digest: evidence.Digest,
-				}
-			}
-		}
-	}
-	if len(byKey) >= rule.Threshold {
-		return slices.Collect(maps.Values(byKey)), nil
-	}
-	if len(byKey) > 0 {
-		one := v.refusal(refusal.WrongSigner, file, "too few of the rule's signers signed the list")
-		one.Want, one.Got = fmt.Sprintf("%d of %s", rule.Threshold, strings.Join(rule.SignedBy, ", ")), fmt.Sprint(len(byKey))
-		return nil, []*refusal.Refusal{one}
-	}
-	var refusals []*refusal.Refusal
-	for _, sig := range l.signatures {
-		refusals = append(refusals, v.unaccepted(rule, l, sig))
-	}
-	return nil, refusals
-}
-
-// unaccepted says why a signature does not count: made by another signer of
-// the policy, of a kind that no signer of the rule makes, or not over this
-// list.
-func (v *verification) unaccepted(rule *policy.CompiledRule, l *signedList, sig signatureFile) *refusal.Refusal {
-	accepted := make([]string, len(rule.Signers))
-	for i, key := range rule.Signers {
-		accepted[i] = key.Name + " (" + key.Fingerprint + ")"
-	}
-	want := "a signature by " + strings.Join(accepted, " or ")
-	for _, key := range v.policy.Signers() {
-		if _, err := signature.Verify(sig.data, l.data, key.Key); err == nil {
-			one := v.refusal(refusal.WrongSigner, sig.path, "the list is signed by somebody whom the rule does not accept")
-			one.Want, one.Got = want, "one by "+key.Name+" ("+key.Fingerprint+")"
-			return one
-		}
-	}
-	_, err := signature.Verify(sig.data, l.data, rule.Signers[0].Key)
-	switch {
-	case errors.Is(err, signature.ErrUnsupported):
-		kind, _ := signature.Recognize(sig.data)
-		one := v.refusal(refusal.WrongSigner, sig.path, "the signature is of a kind that no signer of the rule makes")
-		one.Want, one.Got = want, "a signature of kind "+string(kind)
-		return one
-	case errors.Is(err, signature.ErrMismatch):
-		one := v.refusal(refusal.BadSignature, sig.path, "the signature does not verify over "+l.file())
-		one.Want, one.Got = want, "one by another key, or over other bytes"
-		one.Hints = []string{"the list was changed after it was signed, or signed with a key that the policy does not know"}
-		return one
-	}
-	return v.refusal(refusal.BadSignature, sig.path, "the signature "+err.Error())
-}
-
 // parse reads a list whose signature was accepted.
 func (v *verification) parse(l *signedList) []*refusal.Refusal {
 	if !l.parsed {
@@ -367,17 +297,14 @@ func (v *verification) signersOf(p string) []string {
 // signersOver is signersOf for one path.
 func (v *verification) signersOver(p string) []string {
 	above := materials.Above(v.dirs, p)
+	var names []string
 	if len(above) == 0 {
 		return nil
 	}
 	l := v.open(above[0])
-	var names []string
-	for _, key := range v.policy.Signers() {
-		if slices.ContainsFunc(l.signatures, func(sig signatureFile) bool {
-			_, err := signature.Verify(sig.data, l.data, key.Key)
-			return err == nil
-		}) {
-			names = append(names, key.Name)
+	for _, found := range v.tryAll(v.policy.Signers(), l).good {
+		if !slices.Contains(names, found.signer) {
+			names = append(names, found.signer)
 		}
 	}
 	if len(names) == 0 || len(v.parse(l)) > 0 || !l.list.Names(materials.Rel(l.dir, p)) || len(l.list.CheckFile(v.source.Tree, l.scope, p)) > 0 {
@@ -392,14 +319,30 @@ func (v *verification) signersOver(p string) []string {
 // admitDir admits a directory's name where some list has a file in its place:
 // else whoever puts a directory there would have the file forgotten.
 func (v *verification) admitDir(p string) []*refusal.Refusal {
-	for _, dir := range materials.Above(v.dirs, p) {
-		e, ok := v.source.Tree.Lookup(path.Join(dir, materials.ListName))
-		if !ok || dir == p {
-			continue
-		}
-		if list, err := materials.Parse(e.Data); err == nil && list.Names(materials.Rel(dir, p)) {
-			return v.admit(p)
-		}
+	if v.listed(p) {
+		return v.admit(p)
 	}
 	return nil
+}
+
+// listed reports whether a list at or above a path names it. Lists that none of
+// the policy's signers made do not count, and are not even parsed: they vouch for
+// nothing.
+func (v *verification) listed(p string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, dir := range materials.Above(v.dirs, p) {
+		if dir == p {
+			continue
+		}
+		l := v.open(dir)
+		if !l.tried {
+			l.tried = true
+			l.known = len(v.tryAll(v.policy.Signers(), l).good) > 0
+		}
+		if l.known && len(v.parse(l)) == 0 && l.list.Names(materials.Rel(dir, p)) {
+			return true
+		}
+	}
+	return false
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/lockfile"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/sourceurl"
@@ -28,14 +29,14 @@ func (l *Lock) key() string {
 }
 
 // holds compares a source with the entry by which it was found.
-func (l *Lock) holds(s *Source) error {
+func (l *Lock) holds(s *Source) []*refusal.Refusal {
 	if l == nil || l.Digest == s.Digest {
 		return nil
 	}
-	return &refusal.Refusal{
+	return []*refusal.Refusal{{
 		Code: refusal.StaleLock, Source: string(s.Identity), Commit: s.Commit, Reason: "the source's tree is not the one that " + l.File + " has for " + l.URL,
 		Want: l.Digest, Got: s.Digest, Hints: []string{"a commit has one tree: somebody wrote the lock by hand, or merged it wrongly; make it again: trustomize lock"},
-	}
+	}}
 }
 
 // lockFile is a lock that was found and is vouched for.
@@ -61,19 +62,20 @@ func (r *run) rootLock(s *Source, dir string) *lockFile {
 
 // findLock reads the nearest lock at or above a directory. That there is none
 // must be so by the lists' word as well.
-func findLock(s *Source, dir string) (*lockFile, []*refusal.Refusal) {
+func findLock(s *Source, dir string) (l *lockFile, found []*refusal.Refusal) {
 	for d := dir; ; d = path.Dir(d) {
 		p := path.Join(d, lockfile.Name)
 		real, refusals := s.reach(p)
-		if len(refusals) > 0 {
-			return nil, refusals
+		if found = append(found, refusals...); s.stops(refusals) {
+			return nil, found
 		}
 		if real != "" && !s.Tree.IsDir(real) {
 			e, _ := s.Tree.Lookup(real)
-			return readLock(s, p, e.Data)
+			l, refusals := readLock(s, p, e.Data)
+			return l, append(found, refusals...)
 		}
 		if d == "." {
-			return nil, nil
+			return nil, found
 		}
 	}
 }
@@ -103,18 +105,17 @@ func readLock(s *Source, p string, data []byte) (*lockFile, []*refusal.Refusal) 
 func contradicting(entries []lockfile.Entry) (one, other lockfile.Entry, found bool) {
 	commits, digests := map[string]lockfile.Entry{}, map[string]lockfile.Entry{}
 	for _, e := range entries {
-		u, err := sourceurl.Parse(e.URL, false)
+		u, err := sourceurl.ParseLocked(e.URL, e.Commit, e.Digest)
 		if err != nil {
 			continue
 		}
 		if id, ok := u.ID(); ok && id != e.Commit {
 			return lockfile.Entry{URL: e.URL, Commit: id, Digest: e.Digest}, e, true
 		}
-		ref := string(u.Kind) + " " + string(u.Identity) + " " + u.Ref
-		if old, ok := commits[ref]; ok && old.Commit != e.Commit && u.Kind != sourceurl.File {
+		if old, ok := commits[refOf(u)]; ok && old.Commit != e.Commit {
 			return old, e, true
 		}
-		commits[ref] = e
+		commits[refOf(u)] = e
 		commit := string(u.Identity) + " " + e.Commit
 		if old, ok := digests[commit]; ok && old.Digest != e.Digest {
 			return old, e, true
@@ -124,12 +125,56 @@ func contradicting(entries []lockfile.Entry) (one, other lockfile.Entry, found b
 	return one, other, false
 }
 
+// refOf names what has one state at a time: a ref of a source, a file.
+func refOf(u *sourceurl.URL) string {
+	return string(u.Kind) + " " + string(u.Identity) + " " + u.Ref
+}
+
+// RefOf names the ref of a source, or the file, that a lock's entry fixes:
+// entries with equal names cannot differ in their commits. It is "" for what is no
+// URL.
+func RefOf(e lockfile.Entry) string {
+	u, err := sourceurl.ParseLocked(e.URL, e.Commit, e.Digest)
+	if err != nil {
+		return ""
+	}
+	return refOf(u)
+}
+
+// CheckEntries is an error for entries that would be refused as a lock.
+func CheckEntries(entries []lockfile.Entry) error {
+	if one, other, found := contradicting(entries); found {
+		return &lockfile.Contradiction{One: one, Other: other}
+	}
+	return nil
+}
+
 // locked returns the entry that holds for a reference: the root's, else that of
 // the source which holds the reference, where a rule accepts its signers'
-// locks.
+// locks. An entry that names another commit than the reference itself does not
+// hold.
 func (r *run) locked(n *Node, u *sourceurl.URL) *Lock {
+	l := r.entryFor(n, u)
+	if l == nil {
+		return nil
+	}
+	id, full := u.ID()
+	if !full || id == l.Commit {
+		return l
+	}
+	one := n.Source.refusal(refusal.StaleLock, n.File, l.File+" has another commit for "+giturl.Redact(u.Text)+" than the reference names itself")
+	one.Want, one.Got = id, l.Commit
+	one.Hints = []string{"remove the line, or make the lock again: trustomize lock"}
+	r.refuse(n.named(), one)
+	return nil
+}
+
+func (r *run) entryFor(n *Node, u *sourceurl.URL) *Lock {
 	if r.lock != nil {
 		if e, ok := r.lock.Lookup(u.Text); ok {
+			return &Lock{Entry: e, File: r.lock.name, Root: true}
+		}
+		if e, ok := r.sameRef(u); ok {
 			return &Lock{Entry: e, File: r.lock.name, Root: true}
 		}
 	}
@@ -151,6 +196,20 @@ func (r *run) locked(n *Node, u *sourceurl.URL) *Lock {
 		return nil
 	}
 	return &Lock{Entry: e, File: l.name, Signers: signers}
+}
+
+// sameRef finds, while a lock is made, the root's entry for another path of the
+// same source at the same ref: it has one state at a time.
+func (r *run) sameRef(u *sourceurl.URL) (lockfile.Entry, bool) {
+	if !r.cfg.Locking {
+		return lockfile.Entry{}, false
+	}
+	for _, e := range r.lock.Entries() {
+		if RefOf(e) == refOf(u) {
+			return e, true
+		}
+	}
+	return lockfile.Entry{}, false
 }
 
 // lockers returns whose locks the rules for a source accept besides the root's.

@@ -217,9 +217,13 @@ func (l *layout) mount(name string, s *Source) verifyfs.Mount {
 
 // admitNow checks a file of which only the build knew that it is read.
 func (s *Source) admitNow(p string) error {
-	if refusals := s.admit(p); len(refusals) > 0 {
+	refusals := s.admit(p)
+	if s.stops(refusals) {
 		return refusals[0]
 	}
+	s.mu.Lock()
+	s.late = append(s.late, refusals...)
+	s.mu.Unlock()
 	if e, ok := s.Tree.Lookup(p); ok {
 		return kustfile.CheckAliases(e.Data)
 	}

@@ -19,12 +19,13 @@ import (
 	"net/http"
 	"path"
 	"sync"
+	"time"
 
 	"github.com/trustomize/trustomize/internal/cache"
 	"github.com/trustomize/trustomize/internal/git"
 	"github.com/trustomize/trustomize/internal/gitobject"
 	"github.com/trustomize/trustomize/internal/identity"
-	"github.com/trustomize/trustomize/internal/kustfile"
+	"github.com/trustomize/trustomize/internal/lockfile"
 	"github.com/trustomize/trustomize/internal/oci"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/sourceurl"
@@ -49,6 +50,13 @@ type Config struct {
 	// AnyFile says that kustomizations of a local root may load files from
 	// outside of their own directories, as with LoadRestrictionsNone.
 	AnyFile bool
+
+	// Now is when all this happens: keys and exceptions end.
+	Now time.Time
+
+	// Audit goes on after refusals that say that nobody vouches for something
+	// (see refusal.Code's Auditable). They are in the graph all the same.
+	Audit bool
 
 	// Locking is for the making of a lock: what is to be locked need not be
 	// so yet. Relock looks up again what is locked.
@@ -101,15 +109,15 @@ func Resolve(ctx context.Context, cfg Config, root Root) (*Graph, error) {
 	return r.graph(node), nil
 }
 
-// LookUp finds the commit that a remote reference stands for at present, and
+// LookUp finds the commit that a locked reference stands for at present, and
 // fetches nothing that can be left alone.
-func LookUp(ctx context.Context, cfg Config, text string) (string, error) {
+func LookUp(ctx context.Context, cfg Config, e lockfile.Entry) (string, error) {
 	r := newRun(ctx, cfg)
-	u, err := r.parse(kustfile.Reference{Text: text, Kind: kustfile.Resource})
+	u, err := sourceurl.ParseLocked(e.URL, e.Commit, e.Digest)
 	if err != nil {
 		return "", err
 	}
-	if !cfg.Policy.Knows(u.Identity) {
+	if !cfg.Policy.Knows(u.Identity) && !cfg.Audit {
 		return "", noRule(u.Identity, "")
 	}
 	ctx, cancel := r.withTimeout()
@@ -196,7 +204,8 @@ func (r *run) refuse(at place, refusals ...*refusal.Refusal) {
 func (r *run) fail(at place, err error) { r.find(finding{place: at, failure: err}) }
 
 // enter returns the node of a directory, with links on the way to it followed
-// and vouched for, and visits it the first time.
+// and vouched for, and visits it the first time. Without a node, the refusals
+// say why.
 func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal) {
 	real, links, err := s.Tree.Resolve(dir)
 	var refusals []*refusal.Refusal
@@ -205,14 +214,14 @@ func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal) {
 	}
 	var linkError *materials.LinkError
 	switch {
-	case len(refusals) > 0:
+	case s.stops(refusals):
 		return nil, refusals
 	case errors.As(err, &linkError) && !s.hasSubmodule(dir):
-		return nil, []*refusal.Refusal{s.refusal(refusal.Link, dir, linkError.Error())}
+		return nil, append(refusals, s.refusal(refusal.Link, dir, linkError.Error()))
 	case err != nil:
 		real = path.Clean(dir) // the visit tells what is wrong with it
 	default:
-		if refusals := s.admitDir(real); len(refusals) > 0 {
+		if refusals = append(refusals, s.admitDir(real)...); s.stops(refusals) {
 			return nil, refusals
 		}
 	}
@@ -226,7 +235,7 @@ func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal) {
 	if !known {
 		r.wait.Go(func() { r.visit(n) })
 	}
-	return n, nil
+	return n, refusals
 }
 
 // follow fetches what a reference names and visits it, or takes the one file
@@ -258,15 +267,16 @@ func (r *run) lead(from *Node, e *Edge, s *Source, dir string, origin Origin) {
 
 // take has an edge lead to a single file of another source.
 func (r *run) take(from *Node, e *Edge, s *Source, file string, origin Origin) {
-	if refusals := s.admit(file); len(refusals) > 0 {
-		r.refuse(from.named(), refusals...)
+	refusals := s.admit(file)
+	r.refuse(from.named(), refusals...)
+	if s.stops(refusals) {
 		return
 	}
 	if e.Field == isSchema {
 		r.mayConfigure(from.named(), s, file)
 	}
 	entry, _ := s.Tree.Lookup(file)
-	if err := kustfile.CheckAliases(entry.Data); err != nil {
+	if err := checkAliases(e.Field, entry.Data); err != nil {
 		r.fail(from.named(), fmt.Errorf("%s: %w", s.Identity, err))
 		return
 	}

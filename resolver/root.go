@@ -60,7 +60,8 @@ func (r *run) localSource(root Root) (*Source, string, error) {
 	} else if s.Identity, err = identity.File(top); err != nil {
 		return nil, "", err
 	}
-	if !root.Unverified && !r.cfg.Policy.Knows(s.Identity) {
+	unknown := !root.Unverified && !r.cfg.Policy.Knows(s.Identity)
+	if unknown && !r.cfg.Audit {
 		return nil, "", noRule(s.Identity, top)
 	}
 	read := localdir.Read
@@ -71,13 +72,16 @@ func (r *run) localSource(root Root) (*Source, string, error) {
 		return nil, "", err
 	}
 	s.Digest = s.Tree.Digest()
-	s.Commit = r.checkedOut(top, s.Tree)
+	s.Commit, s.commitData = r.checkedOut(top, s.Tree)
 	if s.reachable, err = r.rootReach(root, s); err != nil {
 		return nil, "", err
 	}
 	s.verification = newVerification(s, r.cfg, root.Unverified)
+	if unknown {
+		s.standing = append(s.standing, noRule(s.Identity, top))
+	}
 	r.count++
-	return s, dir, nil
+	return s, dir, r.rootTags(root, s)
 }
 
 // localRoot finds the root of a local source and the directory below it, links
@@ -99,18 +103,18 @@ func localRoot(root Root) (top, dir string, err error) {
 }
 
 // checkedOut returns the commit that a directory's HEAD names, if the bytes on
-// disk are exactly those of the commit's tree.
-func (r *run) checkedOut(dir string, tree *materials.Tree) string {
+// disk are exactly those of the commit's tree, and the commit's own bytes.
+func (r *run) checkedOut(dir string, tree *materials.Tree) (string, []byte) {
 	head, err := localdir.Head(dir)
 	if err != nil {
-		return ""
+		return "", nil
 	}
 	id, err := gitobject.TreeID(tree, len(head.ID))
 	if err != nil {
-		return ""
+		return "", nil
 	}
-	committed := ""
-	err = r.git.Objects(r.ctx, head.Objects, len(head.ID), func(store gitobject.Store) error {
+	committed, commit := "", []byte(nil)
+	err = r.git.Objects(r.ctx, head.Objects(), len(head.ID), func(store gitobject.Store) error {
 		kind, data, err := store.Object(head.ID, 1<<20)
 		if err != nil {
 			return err
@@ -119,12 +123,13 @@ func (r *run) checkedOut(dir string, tree *materials.Tree) string {
 			return errors.Join(err, errors.New("not a commit"))
 		}
 		committed, err = gitobject.TreeOf(head.ID, data)
+		commit = data
 		return err
 	})
 	if err != nil || committed != id {
-		return ""
+		return "", nil
 	}
-	return head.ID
+	return head.ID, commit
 }
 
 // rootReach holds a checkout's commit against the refs that its rules allow.
@@ -135,6 +140,16 @@ func (r *run) rootReach(root Root, s *Source) (reachable, error) {
 	ctx, cancel := r.withTimeout()
 	defer cancel()
 	return r.reach(ctx, s, r.location(root.Source), git.Ref{})
+}
+
+// rootTags finds tags of a checkout's commit.
+func (r *run) rootTags(root Root, s *Source) error {
+	if root.Unverified || s.Commit == "" || root.Source == nil {
+		return nil
+	}
+	ctx, cancel := r.withTimeout()
+	defer cancel()
+	return r.findTags(ctx, s, r.location(root.Source))
 }
 
 func noRule(id identity.Identity, dir string) *refusal.Refusal {

@@ -41,6 +41,8 @@ type Source struct {
 	submodules bool   // are followed
 	signatures []signatureFile
 	reachable  reachable
+	commitData []byte   // the commit object, of a git source at a commit
+	tags       []gitTag // tag objects that point to the commit, where a rule asks for them
 }
 
 // Origin is how a reference led to a source.
@@ -100,7 +102,7 @@ func (r *run) once(key fetchKey, do func() (*Source, Origin, error)) (*Source, O
 }
 
 func (r *run) fetch(u *sourceurl.URL, lock *Lock) (*Source, Origin, error) {
-	if !r.cfg.Policy.Knows(u.Identity) {
+	if !r.cfg.Policy.Knows(u.Identity) && !r.cfg.Audit {
 		return nil, Origin{}, noRule(u.Identity, "")
 	}
 	at := wanted{u, r.location(u)}
@@ -173,19 +175,23 @@ func (r *run) read(ctx context.Context, at wanted, ref git.Ref, lock *Lock) (*So
 	if err != nil {
 		return nil, err
 	}
-	s.Tree, s.signatures = tree.Tree, tree.signatures
+	s.Tree, s.signatures, s.commitData = tree.Tree, tree.signatures, tree.commitData
 	s.Digest = s.Tree.Digest()
 	if s.Kind == sourceurl.File {
 		s.Digest = "sha256:" + s.file().Digest.String()
-	}
-	if err := lock.holds(s); err != nil {
-		return nil, err
 	}
 	if s.reachable, err = r.reach(ctx, s, at.location, ref); err != nil {
 		return nil, err
 	}
 	s.verification = newVerification(s, r.cfg, false)
-	return s, nil
+	s.standing = lock.holds(s)
+	if r.stops(s.standing) {
+		return nil, s.standing[0]
+	}
+	if !r.cfg.Policy.Knows(s.Identity) {
+		s.standing = append(s.standing, noRule(s.Identity, ""))
+	}
+	return s, r.findTags(ctx, s, at.location)
 }
 
 // file returns the one file of a source that is one.

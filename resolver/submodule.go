@@ -27,7 +27,7 @@ func (r *run) intoSubmodule(n *Node, ref kustfile.Reference, p string, at materi
 		return
 	}
 	r.wait.Go(func() {
-		u, err := r.submoduleURL(n.Source, at)
+		u, err := r.submoduleURL(n, at)
 		if err != nil {
 			r.report(n.named(), n.Source.Identity, n.Source.Commit, err)
 			return
@@ -47,9 +47,9 @@ func (r *run) intoSubmodule(n *Node, ref kustfile.Reference, p string, at materi
 // within finds out what lies at a path of a submodule.
 func (r *run) within(n *Node, e *Edge, ref kustfile.Reference, s *Source, p string, origin Origin) {
 	real, refusals := s.reach(p)
+	r.refuse(n.named(), refusals...)
 	switch {
-	case len(refusals) > 0:
-		r.refuse(n.named(), refusals...)
+	case s.stops(refusals):
 	case real == "":
 		r.fail(n.named(), fmt.Errorf("field %s names %q: the submodule %s has no such file or directory", ref.Field, giturl.Redact(ref.Text), s.Identity))
 	case s.Tree.IsDir(real) && ref.Kind == kustfile.Data:
@@ -64,8 +64,11 @@ func (r *run) within(n *Node, e *Edge, ref kustfile.Reference, s *Source, p stri
 }
 
 // submoduleURL finds where a submodule comes from.
-func (r *run) submoduleURL(s *Source, at materials.Entry) (*sourceurl.URL, error) {
-	if refusals := s.admit(gitmodules); len(refusals) > 0 {
+func (r *run) submoduleURL(n *Node, at materials.Entry) (*sourceurl.URL, error) {
+	s := n.Source
+	refusals := s.admit(gitmodules)
+	r.refuse(n.named(), refusals...)
+	if s.stops(refusals) {
 		return nil, refusals[0]
 	}
 	e, ok := s.Tree.Lookup(gitmodules)

@@ -66,7 +66,7 @@ const snapshots = "snapshots"
 
 func (t *gitTransport) tree(ctx context.Context, at wanted, s *Source) (*materials.Tree, error) {
 	name := cacheName(s)
-	tree, err := t.cached(name, s.Commit)
+	tree, err := t.cached(name, s)
 	switch {
 	case err == nil:
 		return tree, nil
@@ -82,20 +82,21 @@ func (t *gitTransport) tree(ctx context.Context, at wanted, s *Source) (*materia
 	err = t.cfg.Cache.Put(snapshots, name, func(w io.Writer) error {
 		return t.git.Fetch(ctx, at.location, s.Commit, task.Bytes, func(store gitobject.Store) error {
 			var err error
-			tree, err = gitobject.ReadTree(&gitobject.Recorder{Store: store, W: w}, s.Commit, t.limits())
+			tree, s.commitData, err = gitobject.ReadCommit(&gitobject.Recorder{Store: store, W: w}, s.Commit, t.limits())
 			return err
 		})
 	})
 	return tree, err
 }
 
-func (t *gitTransport) cached(name, commit string) (*materials.Tree, error) {
+func (t *gitTransport) cached(name string, s *Source) (tree *materials.Tree, err error) {
 	f, err := t.cfg.Cache.Get(snapshots, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return gitobject.ReadTree(gitobject.NewStream(f), commit, t.limits())
+	tree, s.commitData, err = gitobject.ReadCommit(gitobject.NewStream(f), s.Commit, t.limits())
+	return tree, err
 }
 
 // cacheName names what is kept of a source. The identity is part of it, so that

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/materials"
 	"github.com/trustomize/trustomize/policy"
@@ -17,15 +19,42 @@ import (
 // Voucher is the evidence that somebody vouches for files of a source.
 type Voucher struct {
 	Rule      string `json:"rule"` // the rule's match
-	Kind      string `json:"kind"` // "signature", "pin", "lock", or "nobody" for a root taken as it is
+	Kind      string `json:"kind"` // "signature" over a list, "commit", "pin", "lock", or "nobody"
 	Signer    string `json:"signer,omitempty"`
-	Key       string `json:"key,omitempty"`       // fingerprint
-	Signature string `json:"signature,omitempty"` // path of the signature
+	Key       string `json:"key,omitempty"`       // fingerprint, see signature.Evidence
+	Identity  string `json:"identity,omitempty"`  // in whose hands the key was: certificate subject, PGP user, SSH principal
+	Issuer    string `json:"issuer,omitempty"`    // who vouches for a keyless identity
+	Made      string `json:"made,omitempty"`      // when the signature was made, RFC 3339
+	MadeBy    string `json:"madeBy,omitempty"`    // by whose word: "proof", of a log or timestamp authority, or "signer"
+	Signature string `json:"signature,omitempty"` // path of the signature's file; a tag's ref, or "commit"
 	Format    string `json:"format,omitempty"`    // of the signature
 	List      string `json:"list,omitempty"`      // path of the list it covers; of a lock, identity//path
-	Digest    string `json:"digest,omitempty"`    // of the list, or of a pinned or locked tree
-	Commit    string `json:"commit,omitempty"`    // pinned or locked
+	Digest    string `json:"digest,omitempty"`    // of the signed bytes, or of a pinned or locked tree
+	Commit    string `json:"commit,omitempty"`    // signed, pinned or locked
 	Bound     bool   `json:"bound,omitempty"`     // the list names its repository
+	Reason    string `json:"reason,omitempty"`    // why the policy lets pass what nobody vouches for
+	Until     string `json:"until,omitempty"`     // the last day on which it does
+}
+
+// The words for [Voucher.MadeBy].
+const (
+	byProof  = "proof"
+	bySigner = "signer"
+)
+
+// voucherOf turns a signature's evidence into a voucher.
+func voucherOf(kind string, rule *policy.CompiledRule, signer string, e signature.Evidence) Voucher {
+	one := Voucher{
+		Rule: rule.Match, Kind: kind, Signer: signer, Key: e.Fingerprint, Identity: e.Identity, Issuer: e.Issuer,
+		Format: string(e.Kind), Digest: e.Digest,
+	}
+	switch {
+	case !e.Proven.IsZero():
+		one.Made, one.MadeBy = e.Proven.UTC().Format(time.RFC3339), byProof
+	case !e.Claimed.IsZero():
+		one.Made, one.MadeBy = e.Claimed.UTC().Format(time.RFC3339), bySigner
+	}
+	return one
 }
 
 // verification decides path by path whether a source's files are vouched for.
@@ -34,21 +63,25 @@ type verification struct {
 	source     *Source
 	policy     *policy.Policy
 	unverified bool
-	locking    bool     // what is to be locked need not be so yet
-	dirs       []string // that hold a list
+	locking    bool // what is to be locked need not be so yet
+	audit      bool // go on after refusals that only say that nobody vouches
+	now        time.Time
+	standing   []*refusal.Refusal // of the source as a whole
+	dirs       []string           // that hold a list
 
 	mu       sync.Mutex
 	verdicts map[string][]*refusal.Refusal
 	lists    map[string]*signedList
 	accepted map[acceptKey]acceptance
 	vouchers map[Voucher]bool
+	late     []*refusal.Refusal   // of an audit, that came up during the build
 	lenient  map[*signedList]bool // that need hold only for what is reached
 	data     map[string]bool      // files that are loaded as such, not as kustomizations
 }
 
 func newVerification(s *Source, cfg Config, unverified bool) *verification {
 	return &verification{
-		source: s, policy: cfg.Policy, unverified: unverified, locking: cfg.Locking,
+		source: s, policy: cfg.Policy, unverified: unverified, locking: cfg.Locking, audit: cfg.Audit, now: cfg.Now,
 		dirs:     materials.Lists(s.Tree),
 		verdicts: map[string][]*refusal.Refusal{},
 		lists:    map[string]*signedList{},
@@ -74,7 +107,7 @@ func (v *verification) Checked() map[string]bool {
 	defer v.mu.Unlock()
 	checked := make(map[string]bool, len(v.verdicts))
 	for p, refusals := range v.verdicts {
-		if len(refusals) == 0 {
+		if !v.stops(refusals) {
 			checked[p] = true
 		}
 	}
@@ -102,9 +135,19 @@ func (v *verification) admit(p string) []*refusal.Refusal {
 	if verdict, ok := v.verdicts[p]; ok {
 		return verdict
 	}
-	verdict := v.judge(p)
+	verdict := append(slices.Clone(v.standing), v.judge(p)...)
 	v.verdicts[p] = verdict
 	return verdict
+}
+
+// stops reports whether refusals end the way here: all do, but those that an
+// audit only reports.
+func (v *verification) stops(refusals []*refusal.Refusal) bool { return stops(v.audit, refusals) }
+
+func (r *run) stops(refusals []*refusal.Refusal) bool { return stops(r.cfg.Audit, refusals) }
+
+func stops(audit bool, refusals []*refusal.Refusal) bool {
+	return slices.ContainsFunc(refusals, func(one *refusal.Refusal) bool { return !audit || !one.Code.Auditable() })
 }
 
 func (v *verification) refusal(code refusal.Code, file, reason string) *refusal.Refusal {
@@ -121,12 +164,21 @@ func (v *verification) judge(p string) []*refusal.Refusal {
 		return nil
 	}
 	rule, ok := v.rule(p)
+	if !ok && len(v.standing) > 0 {
+		return nil // no rule knows the source at all
+	}
 	if !ok {
 		one := v.refusal(refusal.NoRule, p, "no rule of the policy matches this file")
 		one.Hints = []string{"the rules that name this source are for other //paths; add one for this file's directory"}
 		return []*refusal.Refusal{one}
 	}
 	var refusals []*refusal.Refusal
+	if rule.Unverified != nil {
+		refusals = append(refusals, v.excepted(rule)...)
+	}
+	if len(rule.CommitSigners) > 0 {
+		refusals = append(refusals, v.commitSigned(rule)...)
+	}
 	if len(rule.Pinned) > 0 {
 		refusals = append(refusals, v.pinned(rule)...)
 	}
@@ -153,6 +205,18 @@ func (v *verification) rule(p string) (*policy.CompiledRule, bool) {
 		p = "."
 	}
 	return v.policy.Rule(v.source.Identity, p)
+}
+
+// excepted lets pass what nobody vouches for, until its day.
+func (v *verification) excepted(rule *policy.CompiledRule) []*refusal.Refusal {
+	u := rule.Unverified
+	if v.now.Before(u.Until.End()) {
+		v.vouchers[Voucher{Rule: rule.Match, Kind: "nobody", Reason: u.Reason, Until: u.Until.String()}] = true
+		return nil
+	}
+	one := v.refusal(refusal.Expired, "", "the policy let this source pass unverified until "+u.Until.String()+" ("+u.Reason+")")
+	one.Hints = []string{"have it signed, pin it or lock it, or give the exception in rule " + rule.Match + " a later day"}
+	return []*refusal.Refusal{one}
 }
 
 // fileSigned holds a single file against the detached signatures beside it. They

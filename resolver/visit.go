@@ -79,7 +79,7 @@ func (r *run) kustomization(n *Node) ([]byte, bool) {
 		p := path.Join(n.Dir, name)
 		real, refusals := n.Source.reach(p)
 		r.refuse(n.own(), refusals...)
-		refused = refused || len(refusals) > 0
+		refused = refused || n.Source.stops(refusals)
 		switch {
 		case real != "" && !n.Source.Tree.IsDir(real):
 			found = append(found, p)
@@ -87,7 +87,7 @@ func (r *run) kustomization(n *Node) ([]byte, bool) {
 			// A directory in the place of a listed file.
 			refusals = n.Source.admit(p)
 			r.refuse(n.own(), refusals...)
-			refused = refused || len(refusals) > 0
+			refused = refused || n.Source.stops(refusals)
 		}
 	}
 	if refused {
@@ -235,8 +235,8 @@ func (r *run) local(n *Node, ref kustfile.Reference) {
 		return
 	}
 	real, refusals := n.Source.reach(p)
-	if len(refusals) > 0 {
-		r.refuse(n.named(), refusals...)
+	r.refuse(n.named(), refusals...)
+	if n.Source.stops(refusals) {
 		return
 	}
 	switch {
@@ -268,7 +268,7 @@ func (r *run) localFile(n *Node, ref kustfile.Reference, p, real string) {
 	}
 	n.Source.addData(real)
 	e, _ := n.Source.Tree.Lookup(real)
-	if err := kustfile.CheckAliases(e.Data); err != nil {
+	if err := checkAliases(ref.Field, e.Data); err != nil {
 		r.fail(n.named(), fmt.Errorf("%s: %w", n.Source.Identity.At(real), err))
 		return
 	}
@@ -302,3 +302,12 @@ func asData(n *Node, ref kustfile.Reference) *refusal.Refusal {
 }
 
 func isKustomization(p string) bool { return slices.Contains(kustfile.Names(), path.Base(p)) }
+
+// checkAliases checks what kustomize reads as YAML. What generators take into
+// ConfigMaps and Secrets is not.
+func checkAliases(field string, data []byte) error {
+	if strings.HasPrefix(field, "configMapGenerator[") || strings.HasPrefix(field, "secretGenerator[") {
+		return nil
+	}
+	return kustfile.CheckAliases(data)
+}

@@ -104,10 +104,7 @@ func options(flags *pflag.FlagSet, restrictor, reorder string) (trustomize.Optio
 // appears without.
 func (a *app) emit(result *trustomize.Result, output, record string) error {
 	if record != "" {
-		if result.Record == nil {
-			return fmt.Errorf("--record: the policy says that nothing is signed, so there is no provenance")
-		}
-		if err := writeFile(record, result.Record.Bundle); err != nil {
+		if err := writeRecord(record, result); err != nil {
 			return fmt.Errorf("--record: %w", err)
 		}
 	}
@@ -122,13 +119,27 @@ func (a *app) emit(result *trustomize.Result, output, record string) error {
 	return err
 }
 
+// writeRecord writes the provenance: a signed bundle, or of an audit that would
+// refuse, the statement alone.
+func writeRecord(file string, result *trustomize.Result) error {
+	switch {
+	case result.Record != nil:
+		return writeFile(file, result.Record.Bundle)
+	case result.Statement != nil:
+		return writeFile(file, result.Statement)
+	}
+	return fmt.Errorf("nothing is signed, so there is no provenance: %s", result.Unsigned)
+}
+
 func (a *app) summarize(result *trustomize.Result) {
 	a.warn(result.Report.Graph.Warnings)
+	a.loudly(result.Report)
+	for _, w := range result.Warnings {
+		fmt.Fprintln(a.stderr, "trustomize: warning: "+refusal.Printable(w))
+	}
 	switch {
-	case result.Report.Dev:
-		fmt.Fprintln(a.stderr, "trustomize: dev build: the directory was taken as it is, nothing is signed or logged")
-	case result.Record == nil:
-		fmt.Fprintln(a.stderr, "trustomize: nothing is signed: the policy says sign: none")
+	case result.Unsigned != "":
+		fmt.Fprintln(a.stderr, "trustomize: nothing is signed or logged: "+result.Unsigned)
 	case isTerminal(a.stderr):
 		fmt.Fprintf(a.stderr, "trustomize: %d sources verified, %d of %d resources signed%s\n",
 			len(result.Report.Graph.Sources), result.Signed, result.Resources, logged(result))

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,6 +57,7 @@ type app struct {
 
 	git    string // absolute path; "" when there is none
 	gitEnv []string
+	path   string // PATH as it was, for KMS plugins
 }
 
 // isolate takes from the environment what is needed and closes the doors
@@ -67,6 +69,7 @@ func (a *app) isolate() {
 		a.git, _ = filepath.Abs(p)
 	}
 	a.gitEnv = operatorEnv()
+	a.path = os.Getenv("PATH")
 	os.Setenv("PATH", "")
 	http.DefaultTransport = refusing{http.DefaultTransport.(*http.Transport)}
 	// Else the S3 client tells of every answer that lacks a checksum of its
@@ -148,7 +151,7 @@ func (a *app) request(args []string) (trustomize.Request, error) {
 	req := trustomize.Request{
 		Target: ".", Source: a.source, PolicyFile: a.policy, CacheDir: dir, Offline: a.offline,
 		Git: a.git, GitEnv: a.gitEnv, HTTPClient: logClient(),
-		Transport: fetchTransport(), LookupEnv: os.LookupEnv, Password: a.password,
+		Transport: fetchTransport(), LookupEnv: os.LookupEnv, Password: a.password, Now: time.Now(),
 	}
 	if len(args) == 1 {
 		req.Target = args[0]
@@ -173,6 +176,10 @@ func (a *app) cacheDir() (string, error) {
 func (a *app) explain(err error) int {
 	var refused *trustomize.Refused
 	isRefused := errors.As(err, &refused)
+	if errors.Is(err, errDiffers) {
+		fmt.Fprintln(a.stderr, "trustomize: "+err.Error())
+		return exitRefused
+	}
 	if a.format == "json" {
 		return a.explainJSON(err, refused)
 	}

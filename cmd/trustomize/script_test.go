@@ -74,6 +74,7 @@ func runScripts(t *testing.T, dir string) {
 			"rawsign": rawSign,
 			"refused": refused,
 			"fails":   fails,
+			"differs": differs,
 			"append":  appendTo,
 			"expand":  expand,
 		},
@@ -183,6 +184,9 @@ func refused(ts *testscript.TestScript, neg bool, args []string) {
 
 // fails runs trustomize, which must fail without refusing.
 func fails(ts *testscript.TestScript, _ bool, args []string) { ends(ts, exitFailed, args) }
+
+// differs runs trustomize, which must find differences and print them.
+func differs(ts *testscript.TestScript, _ bool, args []string) { ends(ts, exitRefused, args) }
 
 func ends(ts *testscript.TestScript, want int, args []string) {
 	err := ts.Exec("trustomize", args...)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/trustomize/trustomize"
@@ -104,7 +105,11 @@ func (t *treeState) source(s *resolver.Source, at string) string {
 	if t.refused[s] {
 		return name + "  " + t.style.bad("refused")
 	}
-	return name + "  " + t.style.good(vouchedBy(s.Vouchers()))
+	vouchers := s.Vouchers()
+	if slices.ContainsFunc(vouchers, func(v resolver.Voucher) bool { return v.Until != "" }) {
+		return name + "  " + t.style.bad(vouchedBy(vouchers))
+	}
+	return name + "  " + t.style.good(vouchedBy(vouchers))
 }
 
 // vouchedBy says in a few words who vouches for a source.
@@ -117,14 +122,32 @@ func vouchedBy(vouchers []resolver.Voucher) string {
 			if v.Bound {
 				bound = "bound"
 			}
-			words = append(words, fmt.Sprintf("signed by %s (%s, %s)", v.Signer, refusal.Short(strings.TrimPrefix(v.Key, "sha256:")), bound))
+			words = append(words, fmt.Sprintf("signed by %s (%s, %s)", v.Signer, who(v), bound))
+		case "commit":
+			words = append(words, fmt.Sprintf("%s signed by %s (%s)", refusal.Printable(v.Signature), v.Signer, who(v)))
 		case "pin":
 			words = append(words, "pinned")
 		case "lock":
 			words = append(words, "locked")
 		default:
-			words = append(words, "taken as it is")
+			words = append(words, exception(v))
 		}
 	}
 	return strings.Join(words, "; ")
+}
+
+// who is the identity that signed, or the key in short.
+func who(v resolver.Voucher) string {
+	if v.Identity != "" {
+		return refusal.Printable(v.Identity)
+	}
+	_, digits, _ := strings.Cut(v.Key, ":")
+	return refusal.Short(digits)
+}
+
+func exception(v resolver.Voucher) string {
+	if v.Until == "" {
+		return "taken as it is"
+	}
+	return "UNVERIFIED until " + v.Until + ": " + refusal.Printable(v.Reason)
 }

@@ -1,0 +1,77 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/trustomize/trustomize/internal/strictyaml"
+)
+
+// Soon is how long before something ends [Policy.Warnings] tells of it.
+const Soon = 30 * 24 * time.Hour
+
+// Warnings returns what is in order and will soon not be, or is not any more:
+// keys, signers, trusted roots and exceptions that end within [Soon].
+func (p *Policy) Warnings(now time.Time) strictyaml.Problems {
+	w := warner{p: p, now: now}
+	for _, s := range p.Signers() {
+		w.signer(s)
+	}
+	for i, r := range p.rules {
+		if r.Unverified != nil {
+			w.ends(fmt.Sprintf("spec.sources[%d].unverified.until", i), "this exception", r.Unverified.Until.End())
+		}
+	}
+	w.problems.Sort()
+	return w.problems
+}
+
+type warner struct {
+	p        *Policy
+	now      time.Time
+	problems strictyaml.Problems
+}
+
+func (w *warner) warn(path, format string, args ...any) {
+	w.problems = append(w.problems, strictyaml.Problem{Position: w.p.positions.Position(path), Path: path, Message: fmt.Sprintf(format, args...)})
+}
+
+// ends warns of something that ends, or has ended.
+func (w *warner) ends(path, what string, end time.Time) {
+	switch {
+	case end.IsZero() || end.Sub(w.now) > Soon:
+	case w.now.Before(end):
+		w.warn(path, "%s ends in %d days, on %s", what, int(end.Sub(w.now).Hours()/24), day(end))
+	default:
+		w.warn(path, "%s ended on %s", what, day(end))
+	}
+}
+
+func (w *warner) signer(s *NamedSigner) {
+	path := "spec.signers." + s.Name
+	if !s.spec.NotAfter.IsZero() {
+		w.ends(path+".notAfter", "this signer", s.spec.NotAfter.End())
+	}
+	for _, key := range s.Keys() {
+		what := "key " + key.Fingerprint
+		if key.Holder != "" {
+			what += " of " + key.Holder
+		}
+		if s.spec.AllowExpired == nil || w.now.Before(key.Expires) {
+			w.ends(path, what, key.Expires)
+		}
+		if w.now.Before(key.NotBefore) {
+			w.warn(path, "%s is not valid before %s", what, day(key.NotBefore))
+		}
+		if slices.Contains(s.revoked, key.Fingerprint) {
+			w.warn(path, "%s is revoked by spec.revoked", what)
+		}
+	}
+	if s.root == nil {
+		return
+	}
+	if part, ok := s.root.Ends(w.now); ok {
+		w.ends(path, fmt.Sprintf("the trusted root's %s %s", part.Role, part.Name), part.Expires)
+	}
+}
