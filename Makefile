@@ -1,6 +1,7 @@
 # make demo    the main job, on repositories and a log made for it
 # make test    everything: lint, unit tests, scripts, suites against real servers
 # make build   bin/trustomize
+# make schema  docs/policy.schema.json, after a change of policy's types
 
 GO ?= go
 VERSION ?= v0.0.0-dev
@@ -8,10 +9,13 @@ LDFLAGS := -s -w -X github.com/trustomize/trustomize.Version=$(VERSION)
 # The race detector needs a C compiler.
 RACE := $(shell command -v gcc >/dev/null 2>&1 && echo -race)
 
-.PHONY: build demo test lint unit suite fuzz bench
+.PHONY: build schema demo test lint unit suite fuzz bench
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/trustomize ./cmd/trustomize
+
+schema:
+	$(GO) test ./policy -run '^TestSchema$$' -update
 
 demo: build
 	$(GO) -C test/peers/rekor build -o ../../../bin/rekor-server github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix
@@ -25,6 +29,7 @@ lint:
 	$(GO) vet ./...
 	$(GO) -C test/suite vet ./...
 	$(GO) -C test/urls vet ./...
+	$(GO) -C test/schema vet ./...
 	$(GO) -C test/lint build -o ../../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
 	bin/staticcheck ./...
 
@@ -34,6 +39,7 @@ unit:
 # Peers and servers are built from their modules; the first time takes minutes.
 suite:
 	$(GO) -C test/urls test ./...
+	$(GO) -C test/schema test -count=1 ./...
 	cd test/suite && TRUSTOMIZE_RACE=$(RACE) $(GO) test $(RACE) -count=1 -timeout 30m ./...
 
 FUZZTIME ?= 30s
