@@ -324,19 +324,24 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// TestDocs reads the policy that the documentation shows.
+// TestDocs reads the policies that the documentation shows.
 func TestDocs(t *testing.T) {
-	data, err := os.ReadFile("../docs/policy.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, ok := strings.Cut(string(data), "```yaml\n")
-	doc, _, ok2 := strings.Cut(rest, "```")
-	if !ok || !ok2 {
-		t.Fatal("no example")
-	}
-	if _, err := parse("policy.yaml", []byte(doc), exampleFile); err != nil {
-		t.Error(err)
+	for file, frame := range map[string]string{
+		"policy.md":     "%s",
+		"signatures.md": "apiVersion: trustomize.dev/v1alpha1\nkind: Policy\n%s  sources: [{match: a.example/b, signedBy: [demo]}]\n  sign: none\n  log: {mode: none}\n",
+	} {
+		data, err := os.ReadFile(filepath.Join("..", "docs", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, ok := strings.Cut(string(data), "```yaml\n")
+		doc, _, ok2 := strings.Cut(rest, "```")
+		if !ok || !ok2 {
+			t.Fatalf("%s has no example", file)
+		}
+		if _, err := parse("policy.yaml", fmt.Appendf(nil, frame, doc), exampleFile); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }
 
