@@ -237,21 +237,33 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.KeyRef
 	return err
 }
 
-// openKey opens the signing key. By now every child process has ended.
+// openKey opens a signing key. By now every child process has ended.
 func openKey(req Request, report *Report, ref *policy.KeyRef) (*signer.Key, error) {
+	key, err := readKey(req, report, ref)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	if name, ok := report.Policy.SignerOf(key.Public); ok {
+		return nil, fmt.Errorf("signing key: it is the key of signer %q as well; with one key for both, built output could pass for a source", name)
+	}
+	sign := report.Policy.Spec.Sign
+	if ref != sign.UnverifiedKey {
+		return key, nil
+	}
+	// Where the other key cannot be opened here, it signs nothing here either.
+	if normal, err := readKey(req, report, sign.Key); err == nil && normal.Public.Fingerprint == key.Public.Fingerprint {
+		return nil, errors.New("signing key: spec.sign.unverifiedKey is the key of spec.sign.key; what nobody vouches for must not be signed like the rest")
+	}
+	return key, nil
+}
+
+func readKey(req Request, report *Report, ref *policy.KeyRef) (*signer.Key, error) {
 	data := []byte(ref.PEM)
 	if ref.File != "" {
 		var err error
 		if data, err = os.ReadFile(report.Policy.Path(ref.File)); err != nil {
-			return nil, fmt.Errorf("signing key: %w", err)
+			return nil, err
 		}
 	}
-	key, err := signer.OpenKey(data, req.Password)
-	if err != nil {
-		return nil, fmt.Errorf("signing key: %w", err)
-	}
-	if name, ok := report.Policy.SignerOf(key.Public.Fingerprint); ok {
-		return nil, fmt.Errorf("signing key: it is the key of signer %q as well; with one key for both, built output could pass for a source", name)
-	}
-	return key, nil
+	return signer.OpenKey(data, req.Password)
 }

@@ -114,6 +114,9 @@ func (c *checker) rule(path string, r Rule) {
 	if c.doc.Has(path+".threshold") && (r.Threshold < 1 || r.Threshold > len(r.SignedBy)) {
 		c.fail(path+".threshold", "want a number from 1 to the %d signers named, not %d", len(r.SignedBy), r.Threshold)
 	}
+	if c.doc.Has(path+".pinned") && len(r.Pinned) == 0 {
+		c.fail(path+".pinned", "names no state: nothing would be accepted")
+	}
 	for i, pin := range r.Pinned {
 		c.pin(fmt.Sprintf("%s.pinned[%d]", path, i), pin)
 	}
@@ -302,6 +305,9 @@ func (c *checker) sign() {
 	}
 	if s.UnverifiedKey != nil {
 		c.privateKey("spec.sign.unverifiedKey", s.UnverifiedKey)
+		if s.Key != nil && *s.Key == *s.UnverifiedKey {
+			c.fail("spec.sign.unverifiedKey", "is spec.sign.key; what nobody vouches for must not be signed like the rest")
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ type Date struct{ begin time.Time }
 // UnmarshalText reads a day.
 func (d *Date) UnmarshalText(text []byte) error {
 	t, err := time.Parse(time.DateOnly, string(text))
-	if err != nil {
+	if err != nil || t.Year() < 1970 {
 		return fmt.Errorf("want a day such as 2027-01-31, not %q", text)
 	}
 	d.begin = t

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -260,12 +261,13 @@ func (p *Policy) ReadSecret(s *Secret, lookup func(string) (string, bool)) (stri
 	return text, nil
 }
 
-// SignerOf returns the name of a signer that has the key with this
-// fingerprint, whether or not any rule accepts it.
-func (p *Policy) SignerOf(fingerprint string) (string, bool) {
+// SignerOf returns the name of a signer that has a key, in whatever encoding,
+// whether or not any rule accepts it.
+func (p *Policy) SignerOf(key signature.Key) (string, bool) {
+	names := append(signature.Names(key.Public), key.Fingerprint)
 	for _, s := range p.Signers() {
-		for _, key := range s.Keys() {
-			if key.Fingerprint == fingerprint {
+		for _, k := range s.Keys() {
+			if slices.ContainsFunc(append(k.Also, k.Fingerprint), func(name string) bool { return slices.Contains(names, name) }) {
 				return s.Name, true
 			}
 		}

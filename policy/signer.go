@@ -8,6 +8,7 @@ import (
 	"github.com/trustomize/trustomize/internal/identity"
 	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/internal/signature/bundle"
+	"github.com/trustomize/trustomize/internal/signature/pgp"
 )
 
 // NamedSigner is a signer under the name that the policy gives it, ready to
@@ -25,6 +26,23 @@ type NamedSigner struct {
 type Occasion struct {
 	signature.When
 	Source identity.Identity // whose content it vouches for
+}
+
+// Signatures reads the signatures in a file, each by itself.
+func Signatures(file []byte) ([]signature.Signature, error) {
+	sigs, err := signature.Split(file)
+	var all []signature.Signature
+	for _, sig := range sigs {
+		if sig.Kind != signature.PGP {
+			all = append(all, sig)
+			continue
+		}
+		all = append(all, pgp.Separate(sig)...)
+	}
+	if len(all) > signature.MaxSignatures {
+		return nil, fmt.Errorf("holds more than %d signatures", signature.MaxSignatures)
+	}
+	return all, err
 }
 
 // Verify checks that the signer made a signature over the message, and that it
@@ -58,7 +76,7 @@ func (s *NamedSigner) KMS() string {
 func (s *NamedSigner) Keys() []signature.KeyInfo { return s.trust.Keys() }
 
 func (s *NamedSigner) notRevoked(e signature.Evidence, _ Occasion) error {
-	for _, f := range append(slices.Clone(e.Above), e.Fingerprint) {
+	for _, f := range slices.Concat([]string{e.Fingerprint}, e.Also, e.Above) {
 		if slices.Contains(s.revoked, f) {
 			return signature.Errorf(signature.Revoked, "is by key %s, which the policy has revoked", f)
 		}
@@ -116,20 +134,22 @@ func (s *NamedSigner) notExpired(e signature.Evidence, at Occasion) error {
 	return nil
 }
 
-// Distinct is how many signers vouch, each with a key of its own: neither one
-// signer with two keys nor one key under two names counts twice. vouched has,
-// for each signer's name, the keys with which it signed.
-func Distinct(vouched map[string][]string) int {
-	holder := map[string]string{} // of a key
+// Distinct is how many signers vouch, each as a person of its own: neither one
+// signer with two keys counts twice, nor one key or one certified identity under
+// two names. vouched has, for each signer's name, the evidence of its signatures.
+func Distinct(vouched map[string][]signature.Evidence) int {
+	persons := newPersons(vouched)
+	holder := map[string]string{} // of a person
 	var assign func(name string, seen map[string]bool) bool
 	assign = func(name string, seen map[string]bool) bool {
-		for _, key := range vouched[name] {
-			if seen[key] {
+		for _, e := range vouched[name] {
+			person := persons.of(e.Fingerprint)
+			if seen[person] {
 				continue
 			}
-			seen[key] = true
-			if other, taken := holder[key]; !taken || assign(other, seen) {
-				holder[key] = name
+			seen[person] = true
+			if other, taken := holder[person]; !taken || assign(other, seen) {
+				holder[person] = name
 				return true
 			}
 		}
@@ -142,4 +162,33 @@ func Distinct(vouched map[string][]string) int {
 		}
 	}
 	return count
+}
+
+// persons tells who is the same: names that one signature has in common belong to
+// one person.
+type persons map[string]string // from a name to another one of the same person
+
+func newPersons(vouched map[string][]signature.Evidence) persons {
+	p := persons{}
+	for _, name := range sortedNames(vouched) {
+		for _, e := range vouched[name] {
+			for _, other := range e.Names() {
+				if a, b := p.of(e.Fingerprint), p.of(other); a != b {
+					p[a] = b
+				}
+			}
+		}
+	}
+	return p
+}
+
+// of is the name that stands for a name's person.
+func (p persons) of(name string) string {
+	for {
+		next, ok := p[name]
+		if !ok {
+			return name
+		}
+		name = next
+	}
 }

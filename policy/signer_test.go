@@ -91,17 +91,37 @@ func TestSignerCounts(t *testing.T) {
 }
 
 func TestDistinct(t *testing.T) {
+	key := func(names ...string) signature.Evidence {
+		return signature.Evidence{Fingerprint: names[0], Also: names[1:]}
+	}
+	certified := func(fingerprint, authority, identity string) signature.Evidence {
+		return signature.Evidence{Kind: signature.SSH, Fingerprint: fingerprint, Above: []string{authority}, Identity: identity}
+	}
+	keyless := func(fingerprint, identity string) signature.Evidence {
+		return signature.Evidence{Kind: signature.Bundle, Fingerprint: fingerprint, Above: []string{"root"}, Issuer: "issuer", Identity: identity}
+	}
+	subkey := func(fingerprint, primary string) signature.Evidence {
+		return signature.Evidence{Kind: signature.PGP, Fingerprint: fingerprint, Above: []string{primary}}
+	}
+	type vouched = map[string][]signature.Evidence
 	for name, tc := range map[string]struct {
-		vouched map[string][]string
+		vouched vouched
 		want    int
 	}{
-		"nobody":                       {nil, 0},
-		"two with a key each":          {map[string][]string{"a": {"1"}, "b": {"2"}}, 2},
-		"one with two keys":            {map[string][]string{"a": {"1", "2"}}, 1},
-		"one key under two names":      {map[string][]string{"a": {"1"}, "b": {"1"}}, 1},
-		"the shared key can be spared": {map[string][]string{"a": {"1", "2"}, "b": {"1"}}, 2},
-		"three on two keys":            {map[string][]string{"a": {"1", "2"}, "b": {"1"}, "c": {"2"}}, 2},
-		"a chain":                      {map[string][]string{"a": {"1"}, "b": {"1", "2"}, "c": {"2", "3"}}, 3},
+		"nobody":                        {nil, 0},
+		"two with a key each":           {vouched{"a": {key("1")}, "b": {key("2")}}, 2},
+		"one with two keys":             {vouched{"a": {key("1"), key("2")}}, 1},
+		"one key under two names":       {vouched{"a": {key("1")}, "b": {key("1")}}, 1},
+		"one key in two encodings":      {vouched{"a": {key("ssh", "spki")}, "b": {key("spki", "ssh")}}, 1},
+		"the shared key can be spared":  {vouched{"a": {key("1"), key("2")}, "b": {key("1")}}, 2},
+		"three on two keys":             {vouched{"a": {key("1"), key("2")}, "b": {key("1")}, "c": {key("2")}}, 2},
+		"a chain":                       {vouched{"a": {key("1")}, "b": {key("1"), key("2")}, "c": {key("2"), key("3")}}, 3},
+		"one person's two certificates": {vouched{"a": {certified("1", "ca", "alice")}, "b": {certified("2", "ca", "alice")}}, 1},
+		"one certificate, two names":    {vouched{"a": {certified("1", "ca", "alice")}, "b": {certified("1", "ca", "admin")}}, 1},
+		"two persons of one authority":  {vouched{"a": {certified("1", "ca", "alice")}, "b": {certified("2", "ca", "bob")}}, 2},
+		"one identity signs twice":      {vouched{"a": {keyless("1", "x")}, "b": {keyless("2", "x")}}, 1},
+		"two identities":                {vouched{"a": {keyless("1", "x")}, "b": {keyless("2", "y")}}, 2},
+		"two subkeys of one key":        {vouched{"a": {subkey("1", "p")}, "b": {subkey("2", "p")}}, 1},
 	} {
 		if got := Distinct(tc.vouched); got != tc.want {
 			t.Errorf("%s: %d, want %d", name, got, tc.want)

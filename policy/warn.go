@@ -64,7 +64,7 @@ func (w *warner) signer(s *NamedSigner) {
 		if w.now.Before(key.NotBefore) {
 			w.warn(path, "%s is not valid before %s", what, day(key.NotBefore))
 		}
-		if slices.Contains(s.revoked, key.Fingerprint) {
+		if slices.ContainsFunc(append(key.Also, key.Fingerprint), func(name string) bool { return slices.Contains(s.revoked, name) }) {
 			w.warn(path, "%s is revoked by spec.revoked", what)
 		}
 	}

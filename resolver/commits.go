@@ -24,12 +24,16 @@ type gitTag struct {
 	data []byte
 }
 
-// maxTags is how many tags of one commit are looked at.
-const maxTags = 16
+// How many tags of one commit are fetched, and how many signed ones are looked
+// at.
+const (
+	maxTags       = 256
+	maxSignedTags = 16
+)
 
 // findTags fetches the tags that point to a source's commit, where a rule asks
 // for signed commits and the commit's own signature does not do.
-func (r *run) findTags(ctx context.Context, s *Source, location string) error {
+func (r *run) findTags(ctx context.Context, s *Source, location, asked string) error {
 	if s.Kind != sourceurl.Git || s.commitData == nil {
 		return nil
 	}
@@ -50,6 +54,9 @@ func (r *run) findTags(ctx context.Context, s *Source, location string) error {
 	if len(refs) == 0 {
 		return nil
 	}
+	// The ref that was asked for comes first: whoever may push tags could hide it
+	// behind others.
+	slices.SortStableFunc(refs, func(a, b git.Ref) int { return firstly(b.Name == asked) - firstly(a.Name == asked) })
 	refs = refs[:min(len(refs), maxTags)]
 	return r.git.Tags(ctx, location, refs, func(store gitobject.Store) error {
 		for _, ref := range refs {
@@ -57,16 +64,37 @@ func (r *run) findTags(ctx context.Context, s *Source, location string) error {
 			if err != nil {
 				return err
 			}
-			s.tags = append(s.tags, gitTag{ref.Name, data})
+			if _, err := gitobject.SignedTag(data, len(s.Commit)); !errors.Is(err, gitobject.ErrUnsigned) {
+				s.tags = append(s.tags, gitTag{ref.Name, data})
+			}
+			if len(s.tags) >= maxSignedTags {
+				break
+			}
 		}
 		return nil
 	})
 }
 
+func firstly(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 const tagPrefix = "refs/tags/"
 
-// commitSigned holds the source's commit against the rule's signers.
+// commitSigned holds the source's commit against the rule's signers, once.
 func (v *verification) commitSigned(rule *policy.CompiledRule) []*refusal.Refusal {
+	refusals, known := v.commits[rule]
+	if !known {
+		refusals = v.judgeCommit(rule)
+		v.commits[rule] = refusals
+	}
+	return refusals
+}
+
+func (v *verification) judgeCommit(rule *policy.CompiledRule) []*refusal.Refusal {
 	all := v.source.commitTrial(rule)
 	if len(all.good) > 0 {
 		found := all.good[0]
@@ -137,7 +165,7 @@ func (s *Source) tryTag(all *trial, rule *policy.CompiledRule, tag gitTag) {
 func (s *Source) trySigned(all *trial, rule *policy.CompiledRule, what string, signed gitobject.Signed, err error) {
 	var sigs []signature.Signature
 	if err == nil {
-		sigs, err = signature.Split(signed.Signature)
+		sigs, err = policy.Signatures(signed.Signature)
 	}
 	if err != nil {
 		all.bad = append(all.bad, rejected{what, signature.Signature{}, signature.Errorf(signature.Malformed, "%v", err)})
@@ -146,6 +174,9 @@ func (s *Source) trySigned(all *trial, rule *policy.CompiledRule, what string, s
 	at := s.occasion()
 	at.Git, at.Claimed = true, signed.When
 	for _, sig := range sigs {
+		if s.ended() {
+			return
+		}
 		s.try(all, rule.CommitSigners, what, sig, signed.Payload, at)
 	}
 }

@@ -62,6 +62,8 @@ type Config struct {
 	// so yet. Relock looks up again what is locked.
 	Locking, Relock bool
 
+	ctx context.Context // set by a run
+
 	// Observe, when set, is told of every fetch that begins. It is called from
 	// several goroutines.
 	Observe func(what string) Task
@@ -127,6 +129,7 @@ func LookUp(ctx context.Context, cfg Config, e lockfile.Entry) (string, error) {
 }
 
 func newRun(ctx context.Context, cfg Config) *run {
+	cfg.ctx = ctx
 	own := *cfg.Git
 	r := &run{
 		ctx:     ctx,

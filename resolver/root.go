@@ -149,7 +149,7 @@ func (r *run) rootTags(root Root, s *Source) error {
 	}
 	ctx, cancel := r.withTimeout()
 	defer cancel()
-	return r.findTags(ctx, s, r.location(root.Source))
+	return r.findTags(ctx, s, r.location(root.Source), "")
 }
 
 func noRule(id identity.Identity, dir string) *refusal.Refusal {

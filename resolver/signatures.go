@@ -16,6 +16,9 @@ import (
 // signers returns who of the rule's signers signed the list, or why too few
 // did.
 func (v *verification) signers(rule *policy.CompiledRule, l *signedList) ([]Voucher, []*refusal.Refusal) {
+	if l.name == "" && len(l.data) > materials.MaxListSize {
+		return nil, []*refusal.Refusal{v.refusal(refusal.Malformed, l.file(), fmt.Sprintf("has %d bytes, more than the %d allowed", len(l.data), materials.MaxListSize))}
+	}
 	if len(l.signatures) == 0 {
 		one := v.refusal(refusal.Unsigned, l.file(), "the list has no signature beside it")
 		one.Hints = []string{"want one of " + strings.Join(materials.SignatureNames(), ", ")}
@@ -62,28 +65,35 @@ type rejected struct {
 	why  *signature.Error
 }
 
-func (t *trial) vouched() map[string][]string {
-	keys := map[string][]string{}
+func (t *trial) vouched() map[string][]signature.Evidence {
+	vouched := map[string][]signature.Evidence{}
 	for _, found := range t.good {
-		keys[found.signer] = append(keys[found.signer], found.evidence.Who())
+		vouched[found.signer] = append(vouched[found.signer], found.evidence)
 	}
-	return keys
+	return vouched
 }
 
 // tryAll tries every signer on every signature beside a list.
 func (v *verification) tryAll(signers []*policy.NamedSigner, l *signedList) trial {
 	var all trial
+	count := 0
 	for _, file := range l.signatures {
-		sigs, err := signature.Split(file.data)
+		sigs, err := policy.Signatures(file.data)
 		if err != nil {
 			all.bad = append(all.bad, rejected{file.path, signature.Signature{}, signature.Errorf(signature.Malformed, "%v", err)})
 		}
 		for _, sig := range sigs {
+			if count++; count > signature.MaxSignatures || v.ended() {
+				return all
+			}
 			v.try(&all, signers, file.path, sig, l.data, v.occasion())
 		}
 	}
 	return all
 }
+
+// ended reports whether nobody waits for a verdict any more.
+func (v *verification) ended() bool { return v.ctx != nil && v.ctx.Err() != nil }
 
 // occasion is now, for this source.
 func (v *verification) occasion() policy.Occasion {

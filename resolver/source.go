@@ -191,7 +191,7 @@ func (r *run) read(ctx context.Context, at wanted, ref git.Ref, lock *Lock) (*So
 	if !r.cfg.Policy.Knows(s.Identity) {
 		s.standing = append(s.standing, noRule(s.Identity, ""))
 	}
-	return s, r.findTags(ctx, s, at.location)
+	return s, r.findTags(ctx, s, at.location, ref.Name)
 }
 
 // file returns the one file of a source that is one.

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path"
@@ -60,6 +61,7 @@ func voucherOf(kind string, rule *policy.CompiledRule, signer string, e signatur
 // verification decides path by path whether a source's files are vouched for.
 // Every verdict is reached once.
 type verification struct {
+	ctx        context.Context // of the run
 	source     *Source
 	policy     *policy.Policy
 	unverified bool
@@ -74,6 +76,7 @@ type verification struct {
 	lists    map[string]*signedList
 	accepted map[acceptKey]acceptance
 	vouchers map[Voucher]bool
+	commits  map[*policy.CompiledRule][]*refusal.Refusal
 	late     []*refusal.Refusal   // of an audit, that came up during the build
 	lenient  map[*signedList]bool // that need hold only for what is reached
 	data     map[string]bool      // files that are loaded as such, not as kustomizations
@@ -81,7 +84,7 @@ type verification struct {
 
 func newVerification(s *Source, cfg Config, unverified bool) *verification {
 	return &verification{
-		source: s, policy: cfg.Policy, unverified: unverified, locking: cfg.Locking, audit: cfg.Audit, now: cfg.Now,
+		ctx: cfg.ctx, source: s, policy: cfg.Policy, unverified: unverified, locking: cfg.Locking, audit: cfg.Audit, now: cfg.Now,
 		dirs:     materials.Lists(s.Tree),
 		verdicts: map[string][]*refusal.Refusal{},
 		lists:    map[string]*signedList{},
@@ -89,6 +92,7 @@ func newVerification(s *Source, cfg Config, unverified bool) *verification {
 		vouchers: map[Voucher]bool{},
 		data:     map[string]bool{},
 		lenient:  map[*signedList]bool{},
+		commits:  map[*policy.CompiledRule][]*refusal.Refusal{},
 	}
 }
 

@@ -16,6 +16,10 @@ type Signed struct {
 	When      time.Time // of the committer or the tagger, by their own word; zero if it does not say
 }
 
+// MaxSigned is the size in bytes over which a commit or tag is not verified. Its
+// message is hashed for every signature.
+const MaxSigned = 1 << 20
+
 // ErrUnsigned says that a commit or tag carries no signature.
 var ErrUnsigned = errors.New("is not signed")
 
@@ -27,6 +31,9 @@ var signatureHeaders = map[int]string{40: "gpgsig", 64: "gpgsig-sha256"}
 // SignedCommit takes a commit apart. digits is the length of the repository's
 // ids. The commit's bytes were hashed before.
 func SignedCommit(data []byte, digits int) (Signed, error) {
+	if len(data) > MaxSigned {
+		return Signed{}, fmt.Errorf("is of a commit of %d bytes, more than the %d allowed", len(data), MaxSigned)
+	}
 	var s Signed
 	var payload, sig bytes.Buffer
 	header, body, found := bytes.Cut(data, []byte("\n\n"))
@@ -91,6 +98,9 @@ var tagBegins = []string{"-----BEGIN PGP SIGNATURE-----", "-----BEGIN PGP MESSAG
 // SignedTag takes a tag of a commit apart. A tag of anything else, or with
 // headers that git would not write, is an error.
 func SignedTag(data []byte, digits int) (Tag, error) {
+	if len(data) > MaxSigned {
+		return Tag{}, fmt.Errorf("is of a tag of %d bytes, more than the %d allowed", len(data), MaxSigned)
+	}
 	header, _, found := strings.Cut(string(data), "\n\n")
 	lines := strings.Split(header, "\n")
 	if !found || len(lines) < 4 {

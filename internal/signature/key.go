@@ -13,6 +13,7 @@ import (
 	"fmt"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"golang.org/x/crypto/ssh"
 )
 
 // Key is a public key that somebody trusts. As a [Trust] it makes raw
@@ -67,7 +68,22 @@ func NewKey(pub crypto.PublicKey) (Key, error) {
 func (k Key) String() string { return k.Fingerprint }
 
 // Keys returns the key itself.
-func (k Key) Keys() []KeyInfo { return []KeyInfo{{Fingerprint: k.Fingerprint}} }
+func (k Key) Keys() []KeyInfo { return []KeyInfo{{Fingerprint: k.Fingerprint, Also: Names(k.Public)}} }
+
+// Names returns the fingerprints that a public key has in the encodings that it
+// may be trusted in: "sha256:" of its SubjectPublicKeyInfo, and ssh-keygen's
+// "SHA256:". A key that has no such encoding has no such name.
+func Names(pub crypto.PublicKey) []string {
+	var names []string
+	if der, err := cryptoutils.MarshalPublicKeyToDER(pub); err == nil {
+		sum := sha256.Sum256(der)
+		names = append(names, "sha256:"+hex.EncodeToString(sum[:]))
+	}
+	if key, err := ssh.NewPublicKey(pub); err == nil {
+		names = append(names, ssh.FingerprintSHA256(key))
+	}
+	return names
+}
 
 // Verify checks that the key made a raw signature over the message.
 func (k Key) Verify(sig Signature, message []byte, _ When) (Evidence, error) {
@@ -86,7 +102,7 @@ func (k Key) VerifyBytes(raw, message []byte) (Evidence, error) {
 	if !verifyRaw(raw, message, k.Public) {
 		return Evidence{}, Errorf(Mismatch, "was made by another key, or over other bytes")
 	}
-	return Evidence{Kind: Raw, Fingerprint: k.Fingerprint, Digest: DigestOf(message)}, nil
+	return Evidence{Kind: Raw, Fingerprint: k.Fingerprint, Also: Names(k.Public), Digest: DigestOf(message)}, nil
 }
 
 // verifyRaw tries the schemes that signers of today use with a key of this

@@ -28,8 +28,9 @@ import (
 // 10 KiB.
 const MaxSize = 1 << 20
 
-// maxSignatures is how many signatures one file may hold.
-const maxSignatures = 64
+// MaxSignatures is how many signatures one file may hold, and how many beside
+// one list are looked at.
+const MaxSignatures = 16
 
 // Kind is a signature's format.
 type Kind string
@@ -82,6 +83,7 @@ type When struct {
 // KeyInfo is a key that is trusted beforehand.
 type KeyInfo struct {
 	Fingerprint string
+	Also        []string  // other names of the same key, see [Names]
 	Holder      string    // who holds it, where the trust says so: a PGP user, SSH principals
 	NotBefore   time.Time // zero: always
 	Expires     time.Time // zero: never
@@ -96,6 +98,10 @@ type Evidence struct {
 	// and its fingerprint in lower-case hexadecimal (the key's own, of a subkey
 	// as well), an SSH key's what ssh-keygen -l prints, "SHA256:" and base64.
 	Fingerprint string
+
+	// Also are other names of the same key, as [Names] gives them: one key may
+	// be trusted in several encodings.
+	Also []string
 
 	// Above are the fingerprints of the keys that vouch for this one: a
 	// subkey's primary key, a certificate's authority. Revoking one of them
@@ -181,8 +187,8 @@ func Split(file []byte) ([]Signature, error) {
 		if err != nil {
 			return nil, err
 		}
-		if all = append(all, one); len(all) > maxSignatures {
-			return nil, fmt.Errorf("holds more than %d signatures", maxSignatures)
+		if all = append(all, one); len(all) > MaxSignatures {
+			return nil, fmt.Errorf("holds more than %d signatures", MaxSignatures)
 		}
 		rest = rest[n:]
 	}
@@ -212,12 +218,28 @@ func first(text []byte) (Signature, int, error) {
 		kind, err := recognizeJSON(text)
 		return Signature{kind, text}, len(text), err
 	}
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	one := Signature{Raw, bytes.TrimRight(line, " \t\r")}
+	line, n := rawText(text)
+	one := Signature{Raw, line}
 	if _, err := decodeRaw(one.Data); err != nil {
 		return Signature{}, 0, errors.New("is no signature that is known: not base64, PGP, SSH or a Sigstore bundle")
 	}
-	return one, len(line), nil
+	return one, n, nil
+}
+
+// rawText returns the base64 at the beginning of text and its length there. A
+// line of 64 or 76 columns is one that openssl or base64 has wrapped, and goes on
+// in the next: no signature is that long by itself.
+func rawText(text []byte) (joined []byte, n int) {
+	for n < len(text) {
+		line, _, _ := bytes.Cut(text[n:], []byte("\n"))
+		n += min(len(line)+1, len(text)-n)
+		line = bytes.TrimRight(line, " \t\r")
+		joined = append(joined, line...)
+		if len(line) != 64 && len(line) != 76 {
+			break
+		}
+	}
+	return joined, n
 }
 
 func recognizeJSON(data []byte) (Kind, error) {
@@ -245,14 +267,19 @@ func decodeRaw(text []byte) ([]byte, error) {
 	return raw, err
 }
 
-// Who tells signers apart: by identity where a certificate is made for each
-// signature, by the primary key where it has subkeys, else by the key.
-func (e Evidence) Who() string {
+// Names are what the evidence's signer may be known by: the key under all its
+// names; the identity, where certificates say who holds a key and anybody can have
+// several; the primary key of a subkey. Two signatures that share a name are one
+// signer's.
+func (e Evidence) Names() []string {
+	names := append([]string{e.Fingerprint}, e.Also...)
 	switch {
 	case e.Issuer != "":
-		return e.Issuer + " " + e.Identity
-	case e.Kind == PGP && len(e.Above) > 0:
-		return e.Above[0]
+		names = append(names, e.Issuer+" "+e.Identity)
+	case e.Kind == SSH && len(e.Above) > 0:
+		names = append(names, e.Above[0]+" "+e.Identity)
+	case e.Kind == PGP:
+		names = append(names, e.Above...)
 	}
-	return e.Fingerprint
+	return names
 }

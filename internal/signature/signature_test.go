@@ -198,7 +198,7 @@ func TestSplit(t *testing.T) {
 		"words":                 {"hello world", ""},
 		"words behind base64":   {"YWJj\nhello world\n", ""},
 		"base64 without filler": {"YWI", ""},
-		"too many":              {strings.Repeat("YWJj\n", maxSignatures+1), ""},
+		"too many":              {strings.Repeat("YWJj\n", MaxSignatures+1), ""},
 		"too large":             {strings.Repeat("A", MaxSize+4), ""},
 	} {
 		all, err := Split([]byte(tc.file))

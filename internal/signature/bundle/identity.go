@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
@@ -229,8 +230,10 @@ func repository(x certificate.Extensions) string {
 	switch {
 	case x.SourceRepositoryURI != "":
 		return x.SourceRepositoryURI
-	case x.Issuer == githubIssuer && x.GithubWorkflowRepository != "":
-		return "https://github.com/" + x.GithubWorkflowRepository
+	case x.Issuer != githubIssuer && !strings.HasPrefix(x.Issuer, githubIssuer+"/"):
+		return ""
 	}
-	return ""
+	// An enterprise's issuer ends in its name. A certificate of GitHub's that names
+	// no repository is for none: what is not empty fits nothing.
+	return "https://github.com/" + x.GithubWorkflowRepository
 }

@@ -65,11 +65,11 @@ func Parse(data []byte) (*Ring, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("has %d bytes, more than the %d allowed", len(data), MaxSize)
 	}
-	binary, err := dearmour(data)
+	bare, err := dearmour(data)
 	if err != nil {
 		return nil, err
 	}
-	packets, err := publicPackets(binary)
+	packets, err := publicPackets(bare)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func Parse(data []byte) (*Ring, error) {
 	if len(ring.keys) == 0 {
 		return nil, errors.New("holds no key that can sign")
 	}
-	return ring, nil
+	return ring, once(entities)
 }
 
 // dearmour returns the bytes within armour, block by block, or data as it is.
@@ -92,7 +92,7 @@ func dearmour(data []byte) ([]byte, error) {
 	if len(data) > 0 && data[0]&0x80 != 0 { // a packet's first byte, RFC 9580, 4.2
 		return data, nil
 	}
-	var binary bytes.Buffer
+	var packets bytes.Buffer
 	rest := strings.TrimSpace(string(data))
 	for rest != "" {
 		if strings.HasPrefix(rest, "-----BEGIN PGP PRIVATE KEY BLOCK-----") {
@@ -103,12 +103,12 @@ func dearmour(data []byte) ([]byte, error) {
 			return nil, errors.New("is no key ring: want blocks of armour, each from BEGIN PGP PUBLIC KEY BLOCK to its END, or binary packets")
 		}
 		end += len(armourEnd)
-		if _, err := readArmour(&binary, rest[:end], "PGP PUBLIC KEY BLOCK"); err != nil {
+		if _, err := readArmour(&packets, rest[:end], "PGP PUBLIC KEY BLOCK"); err != nil {
 			return nil, err
 		}
 		rest = strings.TrimSpace(rest[end:])
 	}
-	return binary.Bytes(), nil
+	return packets.Bytes(), nil
 }
 
 var errPrivate = errors.New("holds a private key; a signer is named by public keys")
@@ -274,7 +274,7 @@ func fingerprint(k *packet.PublicKey) string { return "pgp:" + hex.EncodeToStrin
 func (r *Ring) Keys() []signature.KeyInfo {
 	var all []signature.KeyInfo
 	for _, k := range r.keys {
-		all = append(all, signature.KeyInfo{Fingerprint: fingerprint(k.public), Holder: k.holder, NotBefore: k.created, Expires: k.expires})
+		all = append(all, signature.KeyInfo{Fingerprint: fingerprint(k.public), Holder: k.holder, Also: namesOf(k.public), NotBefore: k.created, Expires: k.expires})
 	}
 	return all
 }

@@ -22,7 +22,7 @@ import (
 const maxSkew = 10 * time.Minute
 
 // maxPackets is how many signatures one block may hold.
-const maxPackets = 32
+const maxPackets = signature.MaxSignatures
 
 // Verify checks that a key of the ring made one of the signatures in a block,
 // which may hold several, over exactly these bytes.
@@ -49,12 +49,9 @@ func (r *Ring) Verify(sig signature.Signature, message []byte, when signature.Wh
 
 // signatures reads the packets of a block; all must be signatures.
 func signatures(data []byte) ([]*packet.Signature, error) {
-	if len(data) > 0 && data[0]&0x80 == 0 {
-		var binary bytes.Buffer
-		if _, err := readArmour(&binary, string(data), "PGP SIGNATURE"); err != nil {
-			return nil, err
-		}
-		data = binary.Bytes()
+	data, err := binary(data)
+	if err != nil {
+		return nil, err
 	}
 	var all []*packet.Signature
 	in := bytes.NewReader(data)
@@ -107,7 +104,7 @@ func (r *Ring) verify(sig *packet.Signature, message []byte, when signature.When
 		return none, why
 	}
 	evidence := signature.Evidence{
-		Kind: signature.PGP, Fingerprint: fingerprint(k.public), Identity: k.holder, Digest: signature.DigestOf(message),
+		Kind: signature.PGP, Fingerprint: fingerprint(k.public), Also: namesOf(k.public), Identity: k.holder, Digest: signature.DigestOf(message),
 		Expires: k.expires, Claimed: sig.CreationTime,
 	}
 	if k.public != k.primary {

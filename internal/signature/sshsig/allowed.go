@@ -137,7 +137,7 @@ func (a *Allowed) Keys() []signature.KeyInfo {
 			holder = "certificate authority for " + holder
 		}
 		all = append(all, signature.KeyInfo{
-			Fingerprint: ssh.FingerprintSHA256(l.key), Holder: holder, NotBefore: l.notBefore, Expires: l.expires,
+			Fingerprint: ssh.FingerprintSHA256(l.key), Also: namesOf(l.key), Holder: holder, NotBefore: l.notBefore, Expires: l.expires,
 		})
 	}
 	return all

@@ -181,7 +181,7 @@ func choose(lines []*line, s *signed, when signature.When) (signature.Evidence, 
 
 // accept judges a signature that verified by what the line demands.
 func (l *line) accept(s *signed, when signature.When) (signature.Evidence, *signature.Error) {
-	evidence := signature.Evidence{Fingerprint: s.fingerprint(), Identity: l.holder(), Expires: l.expires, Claimed: when.Claimed}
+	evidence := signature.Evidence{Fingerprint: s.fingerprint(), Also: namesOf(s.key), Identity: l.holder(), Expires: l.expires, Claimed: when.Claimed}
 	if l.namespaces != nil && !l.namespaces.match(s.Namespace) {
 		return evidence, signature.Errorf(signature.Stranger, "was made by %s, which is allowed to sign for namespaces %s only, not %q",
 			s.fingerprint(), shorten(l.namespaces.String()), s.Namespace)
@@ -231,3 +231,12 @@ func window(notBefore, expires time.Time, when signature.When) *signature.Error 
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// namesOf are the names that a key has in other encodings, too.
+func namesOf(key ssh.PublicKey) []string {
+	k, ok := key.(ssh.CryptoPublicKey)
+	if !ok {
+		return nil
+	}
+	return signature.Names(k.CryptoPublicKey())
+}
