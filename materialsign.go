@@ -41,6 +41,8 @@ type MaterialsResult struct {
 	Binding string // "" for an unbound list
 	Key     string // fingerprint, or identity
 	Name    string // of the signature's file
+
+	repository string // that a CI's certificate names
 }
 
 // directory is a local directory with its place in a repository.
@@ -142,10 +144,11 @@ func (d *directory) place(sig signer.File, add bool) (name string, data []byte, 
 		if !add || len(old.Data) == 0 {
 			return single, sig.Data, nil
 		}
-		if _, err := signature.Split(old.Data); err != nil {
-			return "", nil, fmt.Errorf("%s %w; nothing can be added to it", single, err)
+		data, err := appendSignature(old.Data, sig.Data)
+		if err != nil {
+			return "", nil, fmt.Errorf("nothing can be added to %s: %w", single, err)
 		}
-		return single, append(append(bytes.TrimRight(old.Data, "\n"), '\n'), sig.Data...), nil
+		return single, data, nil
 	}
 	for _, name := range bundles {
 		if _, taken := d.tree.Lookup(name); !taken || !add {
@@ -153,6 +156,25 @@ func (d *directory) place(sig signer.File, add bool) (name string, data []byte, 
 		}
 	}
 	return "", nil, fmt.Errorf("%s are there already", strings.Join(bundles, " and "))
+}
+
+// appendSignature puts a signature behind those that are there, where each can
+// still be told from the others.
+func appendSignature(old, more []byte) ([]byte, error) {
+	before, err := signature.Split(old)
+	if err != nil {
+		return nil, fmt.Errorf("it %w", err)
+	}
+	all := append(append(bytes.TrimRight(bytes.Clone(old), "\r\n"), '\n'), more...)
+	after, err := signature.Split(all)
+	whole := err == nil && len(after) == len(before)+1
+	for i, sig := range before {
+		whole = whole && bytes.Equal(after[i].Data, sig.Data)
+	}
+	if !whole {
+		return nil, fmt.Errorf("a signature of kind %s stands alone in its file; make an armoured one, or sign in another kind", before[0].Kind)
+	}
+	return all, nil
 }
 
 // write writes the binding, the list and the signature. Where the list is

@@ -7,9 +7,11 @@ import (
 	"path"
 	"time"
 
+	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/materials"
+	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/resolver"
 )
 
@@ -60,14 +62,14 @@ func (d *directory) signedList(signers []signature.Trust, now time.Time, result 
 		if !ok {
 			continue
 		}
-		sigs, err := signature.Split(file.Data)
+		sigs, err := policy.Signatures(file.Data)
 		if err != nil {
 			refusals = append(refusals, &refusal.Refusal{Code: refusal.BadSignature, Source: d.path, File: name, Reason: "the signature " + err.Error()})
 		}
 		for _, sig := range sigs {
 			evidence, err := verifyWith(signers, sig, list.Data, now)
 			if err == nil {
-				result.Key, result.Name = cmp.Or(evidence.Identity, evidence.Fingerprint), name
+				result.Key, result.Name, result.repository = cmp.Or(evidence.Identity, evidence.Fingerprint), name, evidence.Repository
 				return list.Data, nil
 			}
 			refusals = append(refusals, &refusal.Refusal{Code: resolver.CodeOf(reasonOf(err)), Source: d.path, File: name, Reason: "the signature " + err.Error()})
@@ -138,6 +140,12 @@ func (d *directory) checkBinding(list *materials.List, source string, result *Ma
 	id, err := d.identity(source)
 	if err != nil {
 		return err
+	}
+	if !bound {
+		return refuseFile(refusal.Unbound, d.path, materials.BindingName, "the list does not say which repository it was made for, and --source asks for one")
+	}
+	if u, err := giturl.ParseRepository(result.repository); result.repository != "" && (err != nil || u.Identity != id) {
+		return refuseFile(refusal.WrongSigner, d.path, result.Name, "the signature is by a workflow of repository "+result.repository)
 	}
 	if want := (materials.Binding{Source: id, Dir: path.Clean(d.rel)}); bound && b != want {
 		return &Refused{Refusals: []*refusal.Refusal{{Code: refusal.WrongBinding, Source: d.path, File: materials.BindingName,

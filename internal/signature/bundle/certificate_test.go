@@ -81,7 +81,8 @@ func TestRepository(t *testing.T) {
 		extensions []pkix.Extension
 		want       string
 	}{
-		{issuer, nil, ""},
+		{issuer, nil, "https://github.com/"}, // none: it fits no source
+		{issuer + "/acme", []pkix.Extension{old}, "https://github.com/acme/app"},
 		{issuer, []pkix.Extension{old}, "https://github.com/acme/app"},
 		{"https://gitlab.com", []pkix.Extension{old}, ""},
 		{"https://gitlab.com", []pkix.Extension{old, extension(t, 12, "https://gitlab.com/acme/app")}, "https://gitlab.com/acme/app"},

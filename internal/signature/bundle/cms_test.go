@@ -121,7 +121,7 @@ func TestCMS(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := signature.Evidence{
-		Kind: signature.CMS, Fingerprint: fingerprint(t, c.signed.cert.PublicKey), Identity: subject, Issuer: issuer,
+		Kind: signature.CMS, Fingerprint: fingerprint(t, c.signed.cert.PublicKey), Identity: subject, Issuer: issuer, Repository: "https://github.com/",
 		Digest: signature.DigestOf(commit), Proven: time.Unix(c.signed.at.Unix(), 0), Claimed: got.Claimed,
 	}
 	if !equal(got, want) || len(got.Above) != 2 {

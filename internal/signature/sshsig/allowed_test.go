@@ -129,6 +129,9 @@ func TestKeys(t *testing.T) {
 		{Fingerprint: ssh.FingerprintSHA256(authority.PublicKey()), Holder: "certificate authority for *@example.com"},
 	}
 	a := parse(t, file)
+	for i, key := range []ssh.PublicKey{alice.PublicKey(), authority.PublicKey()} {
+		want[i].Also = namesOf(key)
+	}
 	if got := a.Keys(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
