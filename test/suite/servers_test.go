@@ -27,45 +27,78 @@ import (
 // startRekor runs a Rekor v2 with an empty log until the script ends, writes
 // its key to rekor.pub, and sets REKOR_URL.
 func startRekor(ts *testscript.TestScript, _ bool, _ []string) {
-	dir := ts.MkAbs("rekor")
-	ts.Check(os.MkdirAll(dir, 0o755))
+	r, err := serveRekor(ts.MkAbs("rekor"), ts.MkAbs("rekor.pem"))
+	ts.Check(err)
+	ts.Defer(func() { stop(r.cmd) })
+	der, err := x509.MarshalPKIXPublicKey(r.key)
+	ts.Check(err)
+	ts.Check(writePEM(ts.MkAbs("rekor.pub"), "PUBLIC KEY", der, 0o644))
+	ts.Setenv("REKOR_URL", r.url)
+	ts.Setenv("REKOR_PID", strconv.Itoa(r.cmd.Process.Pid))
+}
+
+type rekorServer struct {
+	url string
+	key ed25519.PublicKey
+	cmd *exec.Cmd
+}
+
+// serveRekor runs a Rekor v2 with a new key and an empty log. Its origin is
+// localhost.
+func serveRekor(dir, keyFile string) (*rekorServer, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
-	ts.Check(err)
-	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
-	ts.Check(err)
-	publicDER, err := x509.MarshalPKIXPublicKey(public)
-	ts.Check(err)
-	key := ts.MkAbs("rekor.pem")
-	ts.Check(os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: privateDER}), 0o600))
-	ts.Check(os.WriteFile(ts.MkAbs("rekor.pub"), pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: publicDER}), 0o644))
-	ports := freePorts(ts, 3)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	ports, err := ports(3)
+	if err := errors.Join(err, os.MkdirAll(dir, 0o755), writePEM(keyFile, "PRIVATE KEY", der, 0o600)); err != nil {
+		return nil, err
+	}
 	var output bytes.Buffer
 	cmd := exec.Command(filepath.Join(bin, "rekor-server"), "serve",
-		"--storage-dir="+dir, "--signer-filepath="+key, "--hostname=localhost",
+		"--storage-dir="+dir, "--signer-filepath="+keyFile, "--hostname=localhost",
 		"--http-address=127.0.0.1", "--grpc-address=127.0.0.1",
 		"--http-port="+ports[0], "--grpc-port="+ports[1], "--http-metrics-port="+ports[2],
 		"--checkpoint-interval=200ms", "--batch-max-age=50ms")
 	cmd.Stdout, cmd.Stderr = &output, &output
-	ts.Check(cmd.Start())
-	ts.Defer(func() { stop(cmd) })
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
 	url := "http://localhost:" + ports[0]
 	if !answers(url + "/healthz") {
 		stop(cmd)
-		ts.Fatalf("rekor did not start: %s", output.String())
+		return nil, fmt.Errorf("rekor did not start: %s", output.String())
 	}
-	ts.Setenv("REKOR_URL", url)
-	ts.Setenv("REKOR_PID", strconv.Itoa(cmd.Process.Pid))
+	return &rekorServer{url, public, cmd}, nil
+}
+
+// writePEM writes one PEM block.
+func writePEM(file, kind string, der []byte, mode os.FileMode) error {
+	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), mode)
 }
 
 func freePorts(ts *testscript.TestScript, n int) []string {
-	var ports []string
+	free, err := ports(n)
+	ts.Check(err)
+	return free
+}
+
+// ports returns some that nobody listens on.
+func ports(n int) ([]string, error) {
+	var free []string
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
-		ts.Check(err)
+		if err != nil {
+			return nil, err
+		}
 		defer l.Close()
-		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+		free = append(free, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 	}
-	return ports
+	return free, nil
 }
 
 func answers(url string) bool {

@@ -59,6 +59,10 @@ func withPrograms(run func() int) (int, error) {
 		{"../peers/kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5", []string{"-ldflags", "-X sigs.k8s.io/kustomize/api/provenance.version=v5.8.2"}},
 		{"../peers/cosign", "cosign", "github.com/sigstore/cosign/v2/cmd/cosign", nil},
 		{"../peers/rekor", "rekor-server", "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix", nil},
+		{"../peers/fulcio", "fulcio", "github.com/sigstore/fulcio", nil},
+		{"../peers/timestamp", "timestamp-server", ".", nil},
+		{"../peers/ctlog", "ctlog", ".", nil},
+		{".", "sigstore-kms-filetest", "./sigstore-kms-filetest", nil},
 	} {
 		args := append([]string{"build", "-o", filepath.Join(bin, program.name)}, program.args...)
 		cmd := exec.Command("go", append(args, program.pkg)...)
@@ -68,6 +72,7 @@ func withPrograms(run func() int) (int, error) {
 			return 1, fmt.Errorf("building %s: %w", program.name, err)
 		}
 	}
+	defer stopRunning()
 	return run(), nil
 }
 
@@ -101,6 +106,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"rekor":      startRekor,
+			"sigstore":   useSigstore,
+			"idtoken":    mintToken,
 			"githttp":    startGitHTTP,
 			"gitssh":     startGitSSH,
 			"webserver":  startWeb,
