@@ -40,7 +40,11 @@ func standard(k *packet.PublicKey) crypto.PublicKey {
 		if err != nil || !known {
 			return nil
 		}
-		return &stdecdsa.PublicKey{Curve: curve, X: pub.X, Y: pub.Y}
+		standard, err := stdecdsa.ParseUncompressedPublicKey(curve, pub.MarshalPoint())
+		if err != nil {
+			return nil
+		}
+		return standard
 	case *eddsa.PublicKey:
 		if len(pub.X) == stded25519.PublicKeySize {
 			return stded25519.PublicKey(pub.X)
