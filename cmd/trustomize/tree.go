@@ -47,7 +47,10 @@ func (t treePrinter) print(r *trustomize.Report) {
 	if r.Graph.Root == nil {
 		return
 	}
-	p := &treeState{treePrinter: t, refused: refused, shown: map[*resolver.Node]bool{}}
+	p := &treeState{treePrinter: t, refused: refused, verdict: "refused", shown: map[*resolver.Node]bool{}}
+	if r.Err() == nil {
+		p.verdict = "would be refused"
+	}
 	p.line("", p.source(r.Graph.Root.Source, r.Graph.Root.Dir))
 	p.children("", r.Graph.Root)
 }
@@ -55,6 +58,7 @@ func (t treePrinter) print(r *trustomize.Report) {
 type treeState struct {
 	treePrinter
 	refused map[*resolver.Source]bool
+	verdict string // on what is refused
 	shown   map[*resolver.Node]bool
 }
 
@@ -103,7 +107,7 @@ func (t *treeState) source(s *resolver.Source, at string) string {
 		name += t.style.dim(" (" + refusal.Printable(s.Ref) + ")")
 	}
 	if t.refused[s] {
-		return name + "  " + t.style.bad("refused")
+		return name + "  " + t.style.bad(t.verdict)
 	}
 	vouchers := s.Vouchers()
 	if slices.ContainsFunc(vouchers, func(v resolver.Voucher) bool { return v.Until != "" }) {
