@@ -106,7 +106,7 @@ type Report struct {
 // stopped only by what no build can go on after.
 func (r *Report) Err() error {
 	refusals := r.Graph.Refusals
-	if r.Audit && !slices.ContainsFunc(refusals, func(one *refusal.Refusal) bool { return !one.Code.Auditable() }) {
+	if r.Audit && r.Graph.Complete() && !slices.ContainsFunc(refusals, func(one *refusal.Refusal) bool { return !one.Code.Auditable() }) {
 		refusals = nil
 	}
 	if len(refusals) > 0 {

@@ -90,6 +90,21 @@ func (g *Graph) Late() []*refusal.Refusal {
 	return refusal.Sort(all)
 }
 
+// Complete reports whether every reference was followed and every kustomization
+// read, so that a build finds everything. What was refused on the way can be
+// complete in an audit.
+func (g *Graph) Complete() bool {
+	if g.Root == nil || len(g.Failures) > 0 {
+		return false
+	}
+	for _, n := range g.reached() {
+		if n.rewrite == nil || slices.ContainsFunc(n.Edges, func(e *Edge) bool { return e.Target() == nil }) {
+			return false
+		}
+	}
+	return true
+}
+
 // Unverified returns the sources that pass although nobody vouches for them,
 // because a rule says so.
 func (g *Graph) Unverified() []*Source {
