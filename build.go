@@ -45,10 +45,13 @@ type Result struct {
 // names a report, a line about the build is appended to it, whatever came of it.
 func Build(ctx context.Context, req Request) (*Result, error) {
 	report, store, err := verify(ctx, req)
-	if err != nil {
+	if report == nil {
 		return nil, err
 	}
-	result, err := build(ctx, req, report, store)
+	var result *Result
+	if err == nil {
+		result, err = build(ctx, req, report, store)
+	}
 	if told := report.tell(req, result, err); told != nil && err != nil {
 		return nil, withFailure(err, told)
 	} else if told != nil {
@@ -72,6 +75,11 @@ func build(ctx context.Context, req Request, report *Report, store *cache.Cache)
 	}
 	if report.Graph.Leaks(plain) {
 		return nil, refuse(refusal.Unsupported, "the output holds a kustomization's own text, with its references as a build has them; a kustomization cannot be loaded as data")
+	}
+	if !req.Dev && !report.Policy.Spec.Sign.None {
+		if err := checkReserved(report.Source, resources); err != nil {
+			return nil, err
+		}
 	}
 	key, unsigned := signingKey(req, report)
 	if key == nil {
@@ -151,12 +159,23 @@ func run(g *resolver.Graph, o Options) (resmap.ResMap, error) {
 		return nil, violated(g, violation)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("build: %s", original(g, err.Error()))
+		return nil, fmt.Errorf("build: %s", oneLine(original(g, err.Error())))
 	}
 	if resources.Size() == 0 {
 		return nil, errors.New("build: the result is empty; ArgoCD would take that for an order to delete everything")
 	}
 	return resources, nil
+}
+
+// oneLine keeps what comes out of a source from looking like a line of ours.
+func oneLine(text string) string {
+	var parts []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // kustomize runs a build and turns a panic, which malformed input can cause,

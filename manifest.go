@@ -27,22 +27,29 @@ type manifest struct {
 	resources []provenance.Descriptor
 }
 
-// sign signs what is selected and prints everything.
-func sign(s *signer.Signer, resources resmap.ResMap) (*manifest, error) {
-	m := &manifest{}
+// checkReserved refuses resources that come with an annotation that only a signer
+// sets, whether or not this build is signed: a source's old output would pass for
+// its output.
+func checkReserved(source string, resources resmap.ResMap) error {
 	var refusals []*refusal.Refusal
 	for _, r := range resources.Resources() {
 		var reserved *signer.ReservedError
 		if err := signer.CheckReserved(&r.RNode); errors.As(err, &reserved) {
 			refusals = append(refusals, &refusal.Refusal{
-				Code: refusal.Annotation, Source: s.Origin.Source, Reason: reserved.Error(),
+				Code: refusal.Annotation, Source: source, Reason: reserved.Error(),
 				Hints: []string{"a source's own signature would pass for the signature of this build; remove the annotation there"},
 			})
 		}
 	}
 	if len(refusals) > 0 {
-		return nil, &Refused{Refusals: refusals}
+		return &Refused{Refusals: refusals}
 	}
+	return nil
+}
+
+// sign signs what is selected and prints everything.
+func sign(s *signer.Signer, resources resmap.ResMap) (*manifest, error) {
+	m := &manifest{}
 	for _, r := range resources.Resources() {
 		if err := m.add(s, &r.RNode); err != nil {
 			return nil, err

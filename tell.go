@@ -1,12 +1,14 @@
 package trustomize
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"time"
 
+	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/policy"
 )
@@ -14,8 +16,9 @@ import (
 // ReportLine is what a build appends to the file that the policy's spec.report
 // names: one JSON object on a line of its own.
 type ReportLine struct {
-	Time        string             `json:"time"` // RFC 3339, UTC
-	Source      string             `json:"source"`
+	Time        string             `json:"time"`   // RFC 3339, UTC
+	Source      string             `json:"source"` // identity//path, or what was asked for if that was not found out
+	Dev         bool               `json:"dev,omitempty"`
 	Commit      string             `json:"commit,omitempty"`
 	Policy      string             `json:"policy"` // digest
 	Enforcement policy.Enforcement `json:"enforcement"`
@@ -39,7 +42,7 @@ func (r *Report) tell(req Request, result *Result, err error) error {
 		return nil
 	}
 	line := ReportLine{
-		Time: req.Now.UTC().Format(time.RFC3339), Source: r.Source, Policy: r.Policy.Digest,
+		Time: req.Now.UTC().Format(time.RFC3339), Source: cmp.Or(r.Source, giturl.Redact(cmp.Or(req.Source, req.Target))), Dev: req.Dev, Policy: r.Policy.Digest,
 		Enforcement: spec.Enforcement, Verdict: verdictOf(err), Refusals: r.Audited(),
 	}
 	if r.Graph.Root != nil {
@@ -77,6 +80,9 @@ func appendLine(file string, line any) error {
 	data, err := json.Marshal(line)
 	if err != nil {
 		return err
+	}
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file", file) // a pipe could keep a build waiting
 	}
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {

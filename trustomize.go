@@ -129,21 +129,30 @@ func (r *Report) Audited() []*refusal.Refusal {
 // report, whose [Report.Err] gives the decision.
 func Verify(ctx context.Context, req Request) (*Report, error) {
 	report, _, err := verify(ctx, req)
-	return report, err
+	if err != nil {
+		return nil, err
+	}
+	return report, nil
 }
 
+// verify resolves and verifies. With an error, there is a report without a graph
+// as soon as the policy was read.
 func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
 	cfg, err := config(req)
-	if err != nil {
+	if cfg.Policy == nil {
 		return nil, nil, err
+	}
+	nothing := &Report{Policy: cfg.Policy, Graph: &resolver.Graph{}, Dev: req.Dev, Audit: cfg.Audit}
+	if err != nil {
+		return nothing, nil, err
 	}
 	root, err := rootOf(req)
 	if err != nil {
-		return nil, nil, err
+		return nothing, nil, err
 	}
 	graph, err := resolver.Resolve(ctx, cfg, root)
 	if err != nil {
-		return nil, nil, err
+		return nothing, nil, err
 	}
 	report := &Report{Policy: cfg.Policy, Graph: graph, Dev: req.Dev, Audit: cfg.Audit}
 	if graph.Root != nil {
@@ -169,6 +178,7 @@ func config(req Request) (resolver.Config, error) {
 	if err != nil {
 		return none, err
 	}
+	none.Policy = p
 	if err := req.Options.check(p); err != nil {
 		return none, err
 	}

@@ -125,7 +125,7 @@ func (r *run) graph(root *Node) *Graph {
 	for _, f := range r.findings {
 		g.file(f)
 	}
-	g.Refusals = refusal.Sort(firstOfEach(g.Refusals))
+	g.Refusals = refusal.Sort(firstOfEach(withRest(firstOfEach(g.Refusals))))
 	if i := slices.IndexFunc(g.Refusals, func(one *refusal.Refusal) bool { return one.Code == refusal.Limit && one.Source == "" }); i >= 0 {
 		// Which of too many sources were looked at is chance, and so is what
 		// was found in them.
@@ -185,6 +185,19 @@ func (p place) chain() []string {
 // chain returns the kustomizations that lead to the node, and its own.
 func (n *Node) chain() []string {
 	return append(slices.Clone(n.via), n.Name())
+}
+
+// withRest adds what comes with refusals, by the same chain.
+func withRest(rs []*refusal.Refusal) []*refusal.Refusal {
+	all := slices.Clone(rs)
+	for _, one := range rs {
+		for _, more := range one.Rest {
+			also := *more
+			also.Via = one.Via
+			all = append(all, &also)
+		}
+	}
+	return all
 }
 
 // firstOfEach keeps, of refusals that differ by their chain alone, the first.

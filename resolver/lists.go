@@ -116,7 +116,7 @@ type signedList struct {
 	parseErr error
 	full     []*refusal.Refusal // every difference in the list's scope
 	held     bool
-	told     bool // the differences were returned as a path's refusals
+	refusal  *refusal.Refusal // the differences, as the refusal of a path
 }
 
 // file is the path of what is signed.
@@ -175,15 +175,19 @@ func (l *signedList) all(v *verification) []*refusal.Refusal {
 	return l.full
 }
 
-// refused returns the differences as a path's refusals: all the first time, and
-// one for every further path that they refuse.
+// refused returns the differences as a path's refusals: the first, and the rest
+// with it, so that hundreds of paths do not carry hundreds each.
 func (l *signedList) refused(v *verification) []*refusal.Refusal {
 	all := l.all(v)
-	if l.told && len(all) > 0 {
-		return all[:1]
+	if len(all) == 0 {
+		return nil
 	}
-	l.told = true
-	return all
+	if l.refusal == nil {
+		one := *all[0]
+		one.Rest = all[1:]
+		l.refusal = &one
+	}
+	return []*refusal.Refusal{l.refusal}
 }
 
 // differences returns what lists say that need hold only for what is reached.

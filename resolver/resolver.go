@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"github.com/trustomize/trustomize/internal/git"
 	"github.com/trustomize/trustomize/internal/gitobject"
 	"github.com/trustomize/trustomize/internal/identity"
+	"github.com/trustomize/trustomize/internal/kustfile"
 	"github.com/trustomize/trustomize/internal/lockfile"
 	"github.com/trustomize/trustomize/internal/oci"
 	"github.com/trustomize/trustomize/internal/refusal"
@@ -204,7 +206,14 @@ func (r *run) refuse(at place, refusals ...*refusal.Refusal) {
 	}
 }
 
-func (r *run) fail(at place, err error) { r.find(finding{place: at, failure: err}) }
+// fail notes what could not be done. What a source holds may be part of the
+// error's text; it stays on one line.
+func (r *run) fail(at place, err error) {
+	if strings.ContainsAny(err.Error(), "\r\n") {
+		err = errors.New(strings.Join(strings.FieldsFunc(err.Error(), func(c rune) bool { return c == '\r' || c == '\n' }), "; "))
+	}
+	r.find(finding{place: at, failure: err})
+}
 
 // enter returns the node of a directory, with links on the way to it followed
 // and vouched for, and visits it the first time. Without a node, the refusals
@@ -279,7 +288,7 @@ func (r *run) take(from *Node, e *Edge, s *Source, file string, origin Origin) {
 		r.mayConfigure(from.named(), s, file)
 	}
 	entry, _ := s.Tree.Lookup(file)
-	if err := checkAliases(e.Field, entry.Data); err != nil {
+	if err := kustfile.CheckAliases(entry.Data); err != nil {
 		r.fail(from.named(), fmt.Errorf("%s: %w", s.Identity, err))
 		return
 	}

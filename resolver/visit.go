@@ -268,7 +268,7 @@ func (r *run) localFile(n *Node, ref kustfile.Reference, p, real string) {
 	}
 	n.Source.addData(real)
 	e, _ := n.Source.Tree.Lookup(real)
-	if err := checkAliases(ref.Field, e.Data); err != nil {
+	if err := kustfile.CheckAliases(e.Data); err != nil {
 		r.fail(n.named(), fmt.Errorf("%s: %w", n.Source.Identity.At(real), err))
 		return
 	}
@@ -302,12 +302,3 @@ func asData(n *Node, ref kustfile.Reference) *refusal.Refusal {
 }
 
 func isKustomization(p string) bool { return slices.Contains(kustfile.Names(), path.Base(p)) }
-
-// checkAliases checks what kustomize reads as YAML. What generators take into
-// ConfigMaps and Secrets is not.
-func checkAliases(field string, data []byte) error {
-	if strings.HasPrefix(field, "configMapGenerator[") || strings.HasPrefix(field, "secretGenerator[") {
-		return nil
-	}
-	return kustfile.CheckAliases(data)
-}

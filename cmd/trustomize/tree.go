@@ -39,7 +39,7 @@ func (t treePrinter) print(r *trustomize.Report) {
 	refused := map[*resolver.Source]bool{}
 	for _, one := range r.Graph.Refusals {
 		for _, s := range r.Graph.Sources {
-			if one.Source == string(s.Identity) && one.Commit == s.Commit {
+			if one.Source == string(s.Identity) && (one.Commit == s.Commit || one.Commit == "") {
 				refused[s] = true
 			}
 		}

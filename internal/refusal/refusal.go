@@ -122,6 +122,10 @@ type Refusal struct {
 	Got    string   `json:"found,omitempty"`
 	Via    []string `json:"via,omitempty"` // files that led there, the root's first
 	Hints  []string `json:"hints,omitempty"`
+
+	// Rest are further refusals that come with this one wherever it comes up, and
+	// share its chain. They are not part of its text.
+	Rest []*Refusal `json:"-"`
 }
 
 // Error returns the refusal as one line, without its hints.
