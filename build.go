@@ -76,6 +76,12 @@ func build(ctx context.Context, req Request, report *Report, store *cache.Cache)
 	if report.Graph.Leaks(plain) {
 		return nil, refuse(refusal.Unsupported, "the output holds a kustomization's own text, with its references as a build has them; a kustomization cannot be loaded as data")
 	}
+	if refusals := report.emitted(resources); len(refusals) > 0 {
+		report.own = append(report.own, refusals...)
+		if err := report.Err(); err != nil {
+			return nil, err
+		}
+	}
 	if !req.Dev && !report.Policy.Spec.Sign.None {
 		if err := checkReserved(report.Source, resources); err != nil {
 			return nil, err
@@ -120,7 +126,7 @@ func (r *Result) leaveUnsigned(req Request, why string, resources resmap.ResMap,
 		if err != nil {
 			return err
 		}
-		if r.Statement, err = statementOf(r.Report, req.Options, m).Bytes(); err != nil {
+		if r.Statement, err = statementOf(r.Report, req, m).Bytes(); err != nil {
 			return err
 		}
 	}
@@ -225,10 +231,7 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.KeyRef
 	if err != nil {
 		return err
 	}
-	s := &signer.Signer{Key: key, Origin: signer.Origin{Source: result.Report.Source}}
-	for _, m := range spec.Sign.Match {
-		s.Match = append(s.Match, signer.Selector(m))
-	}
+	s := &signer.Signer{Key: key, Origin: result.Report.origin(req.Application), Match: selectors(spec.Sign.Match)}
 	manifest, err := sign(s, resources)
 	if err != nil {
 		return err
@@ -238,7 +241,7 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.KeyRef
 		log := spec.Log.Rekor[0]
 		recorder.Log = &provenance.Log{URL: log.URL, Version: log.Version, Key: result.Report.Policy.LogKeys()[0].Public}
 	}
-	statement, err := statementOf(result.Report, req.Options, manifest).Bytes()
+	statement, err := statementOf(result.Report, req, manifest).Bytes()
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/trustomize/trustomize/internal/lockfile"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/materials"
+	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/resolver"
 )
 
@@ -193,7 +194,11 @@ func Outdated(ctx context.Context, req Request) ([]Moved, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config(req)
+	p, err := readPolicy(req)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := config(req, &Report{Policy: p, Audit: p.Spec.Enforcement == policy.Audit})
 	if err != nil {
 		return nil, err
 	}

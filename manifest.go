@@ -130,10 +130,11 @@ func sha256Of(data []byte) map[string]string {
 }
 
 // statementOf describes a build: what was observed, and no clock.
-func statementOf(report *Report, o Options, m *manifest) *provenance.Statement {
+func statementOf(report *Report, req Request, m *manifest) *provenance.Statement {
 	subject := provenance.Descriptor{Name: "manifest.yaml", Digest: map[string]string{"sha256": m.digest}}
+	claims, overrides := req.Application.claims()
 	definition := provenance.BuildDefinition{
-		ExternalParameters: provenance.ExternalParameters{Source: report.Source, Ref: report.Ref, Options: o.flags()},
+		ExternalParameters: provenance.ExternalParameters{Source: report.Source, Ref: report.Ref, Options: req.Options.flags(), Overrides: overrides, Claims: claims},
 		InternalParameters: provenance.InternalParameters{PolicyName: report.Policy.Name, PolicyDigest: report.Policy.Digest, Audited: report.Audited()},
 	}
 	for _, s := range report.Graph.Sources {

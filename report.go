@@ -69,7 +69,7 @@ func (r *Report) JSON() ReportJSON {
 		Verdict:  Accepted,
 		Policy:   PolicyJSON{r.Policy.Name, r.Policy.Digest},
 		Sources:  []SourceJSON{},
-		Refusals: append([]*refusal.Refusal{}, r.Graph.Refusals...),
+		Refusals: append([]*refusal.Refusal{}, r.refusals()...),
 		Warnings: r.Graph.Warnings,
 	}
 	for _, err := range r.Graph.Failures {

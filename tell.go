@@ -16,8 +16,9 @@ import (
 // ReportLine is what a build appends to the file that the policy's spec.report
 // names: one JSON object on a line of its own.
 type ReportLine struct {
-	Time        string             `json:"time"`   // RFC 3339, UTC
-	Source      string             `json:"source"` // identity//path, or what was asked for if that was not found out
+	Time        string             `json:"time"`                  // RFC 3339, UTC
+	Source      string             `json:"source"`                // identity//path, or what was asked for if that was not found out
+	Application string             `json:"application,omitempty"` // as ArgoCD says it
 	Dev         bool               `json:"dev,omitempty"`
 	Commit      string             `json:"commit,omitempty"`
 	Policy      string             `json:"policy"` // digest
@@ -44,6 +45,9 @@ func (r *Report) tell(req Request, result *Result, err error) error {
 	line := ReportLine{
 		Time: req.Now.UTC().Format(time.RFC3339), Source: cmp.Or(r.Source, giturl.Redact(cmp.Or(req.Source, req.Target))), Dev: req.Dev, Policy: r.Policy.Digest,
 		Enforcement: spec.Enforcement, Verdict: verdictOf(err), Refusals: r.Audited(),
+	}
+	if req.Application != nil {
+		line.Application = req.Application.Name
 	}
 	if r.Graph.Root != nil {
 		line.Commit = r.Graph.Root.Source.Commit

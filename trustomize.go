@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +45,10 @@ type Request struct {
 	Dev        bool // take a directory as it is, sign and log nothing
 
 	Options Options
+
+	// Application is set when ArgoCD asks; Target is then a directory, and
+	// Source what ArgoCD says that it is.
+	Application *Application
 
 	Now time.Time // when the request is made: keys and exceptions end
 
@@ -99,13 +104,25 @@ type Report struct {
 	Ref    string // as written in the root's URL
 	Dev    bool
 	Audit  bool // the policy reports what it does not accept, and lets it pass
+
+	entry *policy.Application // of the policy, for the request's Application
+	own   []*refusal.Refusal  // of the request and of the output, not of a source
+}
+
+// refusals returns what the policy does not accept, as far as it is known
+// before a build.
+func (r *Report) refusals() []*refusal.Refusal {
+	if len(r.own) == 0 {
+		return r.Graph.Refusals
+	}
+	return refusal.Sort(slices.Concat(r.Graph.Refusals, r.own))
 }
 
 // Err is where a verdict becomes a decision: it returns the error that stops a
 // build, of type *[Refused] when a source is not accepted, or nil. An audit is
 // stopped only by what no build can go on after.
 func (r *Report) Err() error {
-	refusals := r.Graph.Refusals
+	refusals := r.refusals()
 	if r.Audit && r.Graph.Complete() && !slices.ContainsFunc(refusals, func(one *refusal.Refusal) bool { return !one.Code.Auditable() }) {
 		refusals = nil
 	}
@@ -121,7 +138,7 @@ func (r *Report) Audited() []*refusal.Refusal {
 	if !r.Audit {
 		return nil
 	}
-	return refusal.Sort(append(slices.Clone(r.Graph.Refusals), r.Graph.Late()...))
+	return refusal.Sort(slices.Concat(r.refusals(), r.Graph.Late()))
 }
 
 // Verify resolves and verifies everything that the target loads. The error
@@ -138,23 +155,32 @@ func Verify(ctx context.Context, req Request) (*Report, error) {
 // verify resolves and verifies. With an error, there is a report without a graph
 // as soon as the policy was read.
 func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
-	cfg, err := config(req)
-	if cfg.Policy == nil {
+	p, err := readPolicy(req)
+	if err != nil {
 		return nil, nil, err
 	}
-	nothing := &Report{Policy: cfg.Policy, Graph: &resolver.Graph{}, Dev: req.Dev, Audit: cfg.Audit}
+	report := &Report{Policy: p, Graph: &resolver.Graph{}, Dev: req.Dev}
+	if req.Application != nil {
+		own, entry, refusals, err := forApplication(req, p)
+		if err != nil {
+			return report, nil, err
+		}
+		report.Policy, report.entry, report.own = own, entry, refusals
+	}
+	report.Audit = report.Policy.Spec.Enforcement == policy.Audit && !req.locking
+	cfg, err := config(req, report)
 	if err != nil {
-		return nothing, nil, err
+		return report, nil, err
 	}
 	root, err := rootOf(req)
 	if err != nil {
-		return nothing, nil, err
+		return report, nil, err
 	}
 	graph, err := resolver.Resolve(ctx, cfg, root)
 	if err != nil {
-		return nothing, nil, err
+		return report, nil, err
 	}
-	report := &Report{Policy: cfg.Policy, Graph: graph, Dev: req.Dev, Audit: cfg.Audit}
+	report.Graph = graph
 	if graph.Root != nil {
 		report.Source = graph.Root.Source.Identity.At(graph.Root.Dir)
 		report.Ref = graph.Root.Source.Ref
@@ -162,31 +188,32 @@ func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
 	return report, cfg.Cache, nil
 }
 
-// config reads the policy and opens the cache.
-func config(req Request) (resolver.Config, error) {
-	var none resolver.Config
+// readPolicy reads the policy that the request names.
+func readPolicy(req Request) (*policy.Policy, error) {
 	if req.PolicyFile == "" {
-		return none, refuse(refusal.NoPolicy, "no policy was given", "name one with --policy or TRUSTOMIZE_POLICY", "trustomize policy init writes a first one")
+		return nil, refuse(refusal.NoPolicy, "no policy was given", "name one with --policy or TRUSTOMIZE_POLICY", "trustomize policy init writes a first one")
 	}
 	if req.Now.IsZero() {
-		return none, errors.New("the request does not say what time it is")
+		return nil, errors.New("the request does not say what time it is")
 	}
 	p, err := policy.Load(req.PolicyFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return none, refuse(refusal.NoPolicy, err.Error(), "name the policy with --policy or TRUSTOMIZE_POLICY")
+		return nil, refuse(refusal.NoPolicy, err.Error(), "name the policy with --policy or TRUSTOMIZE_POLICY")
 	}
-	if err != nil {
-		return none, err
-	}
-	none.Policy = p
+	return p, err
+}
+
+// config checks the options and opens the cache.
+func config(req Request, report *Report) (resolver.Config, error) {
+	p := report.Policy
 	if err := req.Options.check(p); err != nil {
-		return none, err
+		return resolver.Config{}, err
 	}
 	store, err := cache.Open(req.CacheDir)
 	if err != nil {
-		return none, err
+		return resolver.Config{}, err
 	}
-	return resolver.Config{
+	cfg := resolver.Config{
 		Policy:    p,
 		Git:       &git.Git{Program: req.Git, Temp: store.Temp(), Env: req.GitEnv},
 		Cache:     store,
@@ -195,11 +222,16 @@ func config(req Request) (resolver.Config, error) {
 		LookupEnv: req.lookupEnv(),
 		AnyFile:   req.Options.AnyFile,
 		Now:       req.Now,
-		Audit:     p.Spec.Enforcement == policy.Audit && !req.locking,
+		Audit:     report.Audit,
 		Locking:   req.locking,
 		Relock:    req.relock,
 		Observe:   req.Observe,
-	}, nil
+	}
+	if a := req.Application; a != nil {
+		cfg.Askpass, cfg.EditRoot = a.Askpass, a.editRoot()
+		cfg.Git.SameGroup = true // ArgoCD ends what belongs to its child's group
+	}
+	return cfg, nil
 }
 
 // transport is the request's own, or one that refuses: nothing falls back to
@@ -251,8 +283,15 @@ func localRoot(req Request) (resolver.Root, error) {
 		return resolver.Root{}, err
 	}
 	root.Source = source
+	if req.Application != nil {
+		root.Revision = req.Application.Revision
+		root.Except = []string{path.Join(literal.Replace(source.Path), ".argocd-source*.yaml")}
+	}
 	return root, nil
 }
+
+// literal escapes what has a meaning in a pattern (package path).
+var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
 // parseSource reads the URL that names a checkout's repository. An identity
 // as policies have it will do as well.

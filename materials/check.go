@@ -33,8 +33,9 @@ type Problem struct {
 type Scope struct {
 	Dir   string          // the list's directory, "." for the tree's root
 	Inner map[string]bool // directories below Dir that have lists of their own
-	// Except are paths below the tree's root that are outside of every list,
-	// besides those that [Excepted] names. They must not be given to a build.
+	// Except are patterns (package path's) of paths below the tree's root that are
+	// outside of every list, besides those that [Excepted] names, even where a
+	// list names them. They must not be given to a build.
 	Except []string
 }
 
@@ -52,7 +53,14 @@ func ScopeOf(dir string, lists []string) Scope {
 
 // Excepts reports whether the path is outside of the list.
 func (s Scope) Excepts(p string) bool {
-	return Excepted(Rel(s.Dir, p)) || slices.Contains(s.Except, p)
+	return Excepted(Rel(s.Dir, p)) || s.patterned(p)
+}
+
+func (s Scope) patterned(p string) bool {
+	return slices.ContainsFunc(s.Except, func(pattern string) bool {
+		ok, _ := path.Match(pattern, p)
+		return ok
+	})
 }
 
 // Check holds the list against every file of its scope and returns all
@@ -60,7 +68,9 @@ func (s Scope) Excepts(p string) bool {
 func (l *List) Check(t *Tree, s Scope) []Problem {
 	var problems []Problem
 	for _, line := range l.lines {
-		problems = append(problems, l.CheckFile(t, s, path.Join(s.Dir, line.Path))...)
+		if p := path.Join(s.Dir, line.Path); !s.patterned(p) {
+			problems = append(problems, l.CheckFile(t, s, p)...)
+		}
 	}
 	for _, e := range t.Entries() {
 		if within(s.Dir, e.Path) && !l.Names(Rel(s.Dir, e.Path)) && s.covers(e) {

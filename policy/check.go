@@ -58,7 +58,10 @@ func (c *checker) check(doc *document, p *Policy) {
 		c.fail("spec.report.file", "not said")
 	}
 	p.signers = c.signers()
-	p.rules = c.rules(p.signers)
+	if len(c.spec.Sources) == 0 {
+		c.fail("spec.sources", "no rule: every source would be refused")
+	}
+	p.rules = c.rulesAt("spec.sources", c.spec.Sources, p.signers)
 	c.mirrors()
 	c.limits()
 	c.sign()
@@ -66,7 +69,7 @@ func (c *checker) check(doc *document, p *Policy) {
 	c.credentials()
 	c.flags()
 	c.unsupported("spec.manifestSign")
-	c.unsupported("spec.applications")
+	p.applications = c.applications(p.signers)
 }
 
 // privateKey checks that one way to find a key is given, and a supported one.
@@ -77,13 +80,11 @@ func (c *checker) privateKey(path string, ref *KeyRef) {
 	}
 }
 
-func (c *checker) rules(signers map[string]*NamedSigner) []CompiledRule {
-	if len(c.spec.Sources) == 0 {
-		c.fail("spec.sources", "no rule: every source would be refused")
-	}
+// rulesAt checks and compiles a list of rules.
+func (c *checker) rulesAt(list string, written []Rule, signers map[string]*NamedSigner) []CompiledRule {
 	var rules []CompiledRule
-	for i, r := range c.spec.Sources {
-		path := fmt.Sprintf("spec.sources[%d]", i)
+	for i, r := range written {
+		path := fmt.Sprintf("%s[%d]", list, i)
 		pattern, err := identity.ParsePattern(r.Match)
 		if err != nil {
 			c.fail(path+".match", "%v", err)
@@ -291,22 +292,26 @@ func (c *checker) limits() {
 }
 
 func (c *checker) sign() {
-	s := c.spec.Sign
-	switch {
-	case s == nil:
+	if c.spec.Sign == nil {
 		c.fail("spec.sign", "not said; want a key, or none")
 		return
+	}
+	c.signAt("spec.sign", c.spec.Sign)
+}
+
+func (c *checker) signAt(path string, s *Sign) {
+	switch {
 	case s.None:
 		return
 	case s.Key == nil:
-		c.fail("spec.sign", "want a key, or none")
+		c.fail(path, "want a key, or none")
 	default:
-		c.privateKey("spec.sign.key", s.Key)
+		c.privateKey(path+".key", s.Key)
 	}
 	if s.UnverifiedKey != nil {
-		c.privateKey("spec.sign.unverifiedKey", s.UnverifiedKey)
+		c.privateKey(path+".unverifiedKey", s.UnverifiedKey)
 		if s.Key != nil && *s.Key == *s.UnverifiedKey {
-			c.fail("spec.sign.unverifiedKey", "is spec.sign.key; what nobody vouches for must not be signed like the rest")
+			c.fail(path+".unverifiedKey", "is %s.key; what nobody vouches for must not be signed like the rest", path)
 		}
 	}
 }

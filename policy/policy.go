@@ -39,9 +39,10 @@ type Policy struct {
 	Digest string // "sha256:" and the SHA-256 of the file in hexadecimal
 	Spec   Spec
 
-	rules   []CompiledRule
-	signers map[string]*NamedSigner
-	logKeys []signature.Key
+	rules        []CompiledRule
+	applications []compiledApplication
+	signers      map[string]*NamedSigner
+	logKeys      []signature.Key
 
 	positions *strictyaml.Document
 }
@@ -185,9 +186,16 @@ func (p *Policy) applyDefaults() {
 		l.Redirects = new(int)
 		*l.Redirects = DefaultRedirects
 	}
-	for i := range p.rules {
-		setDefault(&p.rules[i].Closure, ClosureTree)
-		setDefault(&p.rules[i].Threshold, 1)
+	defaultRules(p.rules)
+	for i := range p.applications {
+		defaultRules(p.applications[i].rules)
+	}
+}
+
+func defaultRules(rules []CompiledRule) {
+	for i := range rules {
+		setDefault(&rules[i].Closure, ClosureTree)
+		setDefault(&rules[i].Threshold, 1)
 	}
 }
 

@@ -45,6 +45,7 @@ var demands = map[string]demand{
 	"S3Access":    {some: []string{"environment", "accessKeyID"}},
 	"GCSAccess":   {required: []string{"environment"}},
 	"Sign":        {required: []string{"key"}},
+	"Application": {required: []string{"match"}},
 	"Log":         {required: []string{"mode"}},
 	"Rekor": {required: []string{"url", "version", "publicKey"}, values: map[string]func(*jsonSchema){
 		"version": func(s *jsonSchema) { s.Enum = []any{1, 2} },
@@ -56,6 +57,7 @@ var demands = map[string]demand{
 var schemaTexts = map[string]jsonSchema{
 	"Duration": {Type: "string", Pattern: `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`},
 	"Sign":     {Const: "none"},
+	"Patterns": {Type: "boolean"},
 }
 
 // schemaFile is the schema that editors use.
@@ -107,6 +109,8 @@ spec:
   - {prefix: h.example/, s3: {accessKeyID: {env: ID}, secretAccessKey: {env: KEY}}}
   - {prefix: i.example/, gcs: {environment: true}}
   sign: {key: {file: out.key}}
+  applications:
+  - {match: {project: web}, overrides: {images: ["nginx=registry.example/**"], namePrefix: true}, emits: [{kind: Service}]}
   log: {mode: required, rekor: [{url: "https://rekor.example.com", version: 1, publicKey: {file: lead.pub}}]}
 `
 

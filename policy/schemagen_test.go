@@ -93,6 +93,8 @@ func (g *schemaGenerator) of(t reflect.Type) *jsonSchema {
 	switch {
 	case isText && t.Kind() == reflect.Struct && hasFields(t):
 		return &jsonSchema{AnyOf: []*jsonSchema{textSchema(t), g.ref(t)}}
+	case isText && t.Kind() == reflect.Slice:
+		return &jsonSchema{AnyOf: []*jsonSchema{textSchema(t), {Type: "array", Items: g.of(t.Elem())}}}
 	case isText:
 		return textSchema(t)
 	}

@@ -29,7 +29,7 @@ type Spec struct {
 	Signers      map[string]Signer `yaml:"signers"`
 	Revoked      []string          `yaml:"revoked"` // fingerprints of keys whose signatures never count, whichever signer they belong to
 	Sources      []Rule            `yaml:"sources"`
-	Enforcement  Enforcement       `yaml:"enforcement"` // of the command line
+	Enforcement  Enforcement       `yaml:"enforcement"` // of the command line, and of Applications for which nothing else is said
 	Report       *Report           `yaml:"report"`
 	Mirrors      []Mirror          `yaml:"mirrors"`
 	Credentials  []Credential      `yaml:"credentials"`
@@ -348,34 +348,4 @@ type Rekor struct {
 	URL       string  `yaml:"url"`
 	Version   int     `yaml:"version"` // 1 or 2
 	PublicKey *KeyRef `yaml:"publicKey"`
-}
-
-// Application says what holds for an ArgoCD Application.
-type Application struct {
-	Match       ApplicationMatch `yaml:"match"`
-	Enforcement Enforcement      `yaml:"enforcement"`
-	Overrides   Overrides        `yaml:"overrides"`
-	Emits       []ResourceMatch  `yaml:"emits"`
-}
-
-// Overrides lists what somebody who is not a signer may change: values that
-// are allowed, or kinds of change that are.
-type Overrides struct {
-	Images            []string `yaml:"images"`
-	Replicas          bool     `yaml:"replicas"`
-	NamePrefix        bool     `yaml:"namePrefix"`
-	NameSuffix        bool     `yaml:"nameSuffix"`
-	Namespace         bool     `yaml:"namespace"`
-	CommonLabels      bool     `yaml:"commonLabels"`
-	CommonAnnotations bool     `yaml:"commonAnnotations"`
-	Patches           bool     `yaml:"patches"`
-	Components        bool     `yaml:"components"`
-}
-
-// ApplicationMatch selects Applications.
-type ApplicationMatch struct {
-	Project              string `yaml:"project"`
-	Name                 string `yaml:"name"`
-	DestinationNamespace string `yaml:"destinationNamespace"`
-	Repository           string `yaml:"repository"`
 }

@@ -18,13 +18,21 @@ func (p *Policy) Warnings(now time.Time) strictyaml.Problems {
 	for _, s := range p.Signers() {
 		w.signer(s)
 	}
-	for i, r := range p.rules {
-		if r.Unverified != nil {
-			w.ends(fmt.Sprintf("spec.sources[%d].unverified.until", i), "this exception", r.Unverified.Until.End())
-		}
+	w.exceptions("spec.sources", p.rules)
+	for i := range p.applications {
+		w.exceptions(fmt.Sprintf("spec.applications[%d].sources", i), p.applications[i].rules)
 	}
 	w.problems.Sort()
 	return w.problems
+}
+
+// exceptions warns of rules that let pass what nobody vouches for.
+func (w *warner) exceptions(list string, rules []CompiledRule) {
+	for i, r := range rules {
+		if r.Unverified != nil {
+			w.ends(fmt.Sprintf("%s[%d].unverified.until", list, i), "this exception", r.Unverified.Until.End())
+		}
+	}
 }
 
 type warner struct {

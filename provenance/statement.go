@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"github.com/trustomize/trustomize/internal/kustedit"
 	"github.com/trustomize/trustomize/internal/refusal"
 )
 
@@ -57,6 +58,21 @@ type ExternalParameters struct {
 	Source  string   `json:"source"` // identity//path of the root
 	Ref     string   `json:"ref,omitempty"`
 	Options []string `json:"options,omitempty"` // kustomize's, as flags
+
+	// Overrides are the changes that an Application made to the root's
+	// kustomization, within what the policy allows.
+	Overrides *kustedit.Edits `json:"overrides,omitempty"`
+
+	Claims *Claims `json:"claims,omitempty"`
+}
+
+// Claims are what ArgoCD said and nobody here could see for himself.
+type Claims struct {
+	Application          string `json:"application,omitempty"`
+	Project              string `json:"project,omitempty"`
+	DestinationNamespace string `json:"destinationNamespace,omitempty"`
+	Revision             string `json:"revision,omitempty"`
+	TargetRevision       string `json:"targetRevision,omitempty"`
 }
 
 // InternalParameters is what the operator set.

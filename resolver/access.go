@@ -51,7 +51,7 @@ func (r *run) gitAccess(location string) (git.Access, error) {
 	}
 	c, ok := r.cfg.Policy.CredentialFor(u.Identity)
 	if !ok {
-		return git.Access{}, nil
+		return r.cfg.Askpass.offer(u), nil
 	}
 	var a git.Access
 	if u.Scheme != "ssh" {

@@ -25,6 +25,8 @@ type Node struct {
 	File   string // the kustomization's path; "" until it was found
 	Edges  []*Edge
 
+	root       bool // where the resolution began
+	edited     bool // the kustomization is not as the source has it
 	rewrite    func(map[string]string) ([]byte, error)
 	depth      int      // remote references on the way here
 	via        []string // display names of the kustomizations that lead here

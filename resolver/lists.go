@@ -137,6 +137,7 @@ func (v *verification) open(dir string) *signedList {
 		return l
 	}
 	l := &signedList{dir: dir, scope: materials.ScopeOf(dir, v.dirs)}
+	l.scope.Except = v.except
 	if e, ok := v.source.Tree.Lookup(path.Join(dir, materials.ListName)); ok && isFile(e) {
 		l.data = e.Data
 	}

@@ -69,13 +69,14 @@ type layout struct {
 	edges    []*Edge // to directories of other sources, in order
 	files    []*Edge // to single files of other sources, in order
 	names    map[*Edge]string
-	replaced map[*Source]map[string][]byte
+	wanted   map[*Source]map[string][]byte // kustomizations as those who read them want them
+	replaced map[*Source]map[string][]byte // those that differ from the source's
 	added    map[*Source]map[string][]byte
 }
 
 // layout gives every remote reference its place.
 func (g *Graph) layout() *layout {
-	l := &layout{nonce: g.nonce(), names: map[*Edge]string{}, replaced: map[*Source]map[string][]byte{}, added: map[*Source]map[string][]byte{}}
+	l := &layout{nonce: g.nonce(), names: map[*Edge]string{}, wanted: map[*Source]map[string][]byte{}, replaced: map[*Source]map[string][]byte{}, added: map[*Source]map[string][]byte{}}
 	l.assign(g.Root, map[*Node]bool{})
 	return l
 }
@@ -120,25 +121,38 @@ func (l *layout) rewrite(n *Node) error {
 		}
 	}
 	data, err := n.rewrite(to)
-	if err != nil || len(to) == 0 {
+	if err != nil {
 		return err
 	}
 	real, _, err := n.Source.Tree.Resolve(n.File)
 	if err != nil {
 		return err
 	}
-	files := l.replaced[n.Source]
-	if files == nil {
-		files = map[string][]byte{}
-		l.replaced[n.Source] = files
+	changed := len(to) > 0 || n.edited
+	return l.replace(n.Source, real, data, changed)
+}
+
+// replace has a kustomization read as data. All that read it must want the same
+// of it; its own bytes, where nothing is changed.
+func (l *layout) replace(s *Source, real string, data []byte, changed bool) error {
+	wanted, ok := l.wanted[s][real]
+	switch {
+	case ok && !bytes.Equal(wanted, data):
+		return fmt.Errorf("%s is the kustomization of two directories, through links, and has remote references or is changed by an override", real)
+	case !ok && l.wanted[s] == nil:
+		l.wanted[s] = map[string][]byte{}
 	}
-	if old, ok := files[real]; ok && !bytes.Equal(old, data) {
-		return fmt.Errorf("%s is the kustomization of two directories, through links, and has remote references", real)
+	l.wanted[s][real] = data
+	if !changed {
+		return nil
 	}
-	if n.Source.isData(real) {
-		return fmt.Errorf("%s is loaded as data too, and has remote references", real)
+	if s.isData(real) {
+		return fmt.Errorf("%s is loaded as data too, and has remote references or is changed by an override", real)
 	}
-	files[real] = data
+	if l.replaced[s] == nil {
+		l.replaced[s] = map[string][]byte{}
+	}
+	l.replaced[s][real] = data
 	return nil
 }
 

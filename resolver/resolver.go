@@ -53,6 +53,16 @@ type Config struct {
 	// outside of their own directories, as with LoadRestrictionsNone.
 	AnyFile bool
 
+	// EditRoot changes the root's kustomization after it was verified, and before
+	// what it refers to is followed. find returns the paths of the root's
+	// snapshot that a pattern stands for, seen from the kustomization. nil
+	// changes nothing.
+	EditRoot func(content []byte, find func(pattern string) []string) ([]byte, error)
+
+	// Askpass, if there is one, lets git in at one host for which the policy
+	// has no credential.
+	Askpass *Askpass
+
 	// Now is when all this happens: keys and exceptions end.
 	Now time.Time
 
@@ -80,6 +90,14 @@ type Root struct {
 	// the directory below the source's root. Without it, the identity is that
 	// of the directory itself.
 	Source *sourceurl.URL
+
+	// Revision, unless empty, is the commit that somebody says is checked out in
+	// the directory. Where git's own data came along, it must agree.
+	Revision string
+
+	// Except are patterns (package path's) of files below the source's root that
+	// no list speaks of, and that no build may load.
+	Except []string
 
 	// Unverified takes a local directory as it is, without asking who vouches
 	// for it. What it refers to is verified all the same.
@@ -240,7 +258,7 @@ func (r *run) enter(s *Source, dir string) (*Node, []*refusal.Refusal) {
 	r.mu.Lock()
 	n, known := r.nodes[nodeKey{s, real}]
 	if !known {
-		n = &Node{Source: s, Dir: real}
+		n = &Node{Source: s, Dir: real, root: len(r.nodes) == 0}
 		r.nodes[nodeKey{s, real}] = n
 	}
 	r.mu.Unlock()

@@ -3,6 +3,7 @@ package resolver
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -71,12 +72,16 @@ func (r *run) localSource(root Root) (*Source, string, error) {
 	if s.Tree, err = read(top, r.limits()); err != nil {
 		return nil, "", err
 	}
+	if err := agrees(top, root.Revision); err != nil {
+		return nil, "", err
+	}
 	s.Digest = s.Tree.Digest()
 	s.Commit, s.commitData = r.checkedOut(top, s.Tree)
 	if s.reachable, err = r.rootReach(root, s); err != nil {
 		return nil, "", err
 	}
 	s.verification = newVerification(s, r.cfg, root.Unverified)
+	s.except = root.Except
 	if unknown {
 		s.standing = append(s.standing, noRule(s.Identity, top))
 	}
@@ -100,6 +105,22 @@ func localRoot(root Root) (top, dir string, err error) {
 		return "", "", fmt.Errorf("--source says that %s is directory %s of its source, and its path does not end so", abs, dir)
 	}
 	return localdir.Below(abs, top)
+}
+
+// agrees holds the commit that somebody says is checked out against what git's
+// own data says, where that is there.
+func agrees(dir, revision string) error {
+	if _, err := os.Lstat(filepath.Join(dir, ".git")); revision == "" || err != nil {
+		return nil //nolint:nilerr // it did not come along
+	}
+	head, err := localdir.Head(dir)
+	if err != nil {
+		return fmt.Errorf("the commit that is checked out: %w", err)
+	}
+	if head.ID != revision {
+		return &refusal.Refusal{Code: refusal.Application, Reason: "another commit is checked out than is said", Want: revision, Got: head.ID}
+	}
+	return nil
 }
 
 // checkedOut returns the commit that a directory's HEAD names, if the bytes on

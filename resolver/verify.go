@@ -70,6 +70,7 @@ type verification struct {
 	now        time.Time
 	standing   []*refusal.Refusal // of the source as a whole
 	dirs       []string           // that hold a list
+	except     []string           // patterns of files that no list speaks of
 
 	mu       sync.Mutex
 	verdicts map[string][]*refusal.Refusal
@@ -162,6 +163,9 @@ func (v *verification) refusal(code refusal.Code, file, reason string) *refusal.
 func (v *verification) judge(p string) []*refusal.Refusal {
 	if slices.Contains(v.dirs, path.Dir(p)) && materials.Excepted(path.Base(p)) {
 		return []*refusal.Refusal{v.refusal(refusal.Unlisted, p, "a list and its signatures are no part of a build")}
+	}
+	if slices.ContainsFunc(v.except, func(pattern string) bool { ok, _ := path.Match(pattern, p); return ok }) {
+		return []*refusal.Refusal{v.refusal(refusal.Unlisted, p, "what ArgoCD merges into the Application is no part of a build")}
 	}
 	if v.unverified {
 		v.vouchers[Voucher{Kind: "nobody"}] = true

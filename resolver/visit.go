@@ -22,6 +22,11 @@ func (r *run) visit(n *Node) {
 	if !ok {
 		return
 	}
+	data, err := r.edit(n, data)
+	if err != nil {
+		r.fail(n.own(), err)
+		return
+	}
 	k, err := kustfile.Parse(data)
 	if err != nil {
 		r.fail(n.own(), fmt.Errorf("%s: %w", n.Name(), err))

@@ -13,6 +13,9 @@ type Access struct {
 	Helper     string // a git credential helper, absolute path
 	SSHKey     string // a private key's file
 	KnownHosts string // a known_hosts file
+
+	Askpass    string   // a program that git asks for user and password, absolute path; for https
+	AskpassEnv []string // what that program needs
 }
 
 func (g *Git) access(location string) (Access, error) {
@@ -38,8 +41,9 @@ func (a Access) settings(location string) []string {
 		return nil
 	}
 	var args []string
-	if a.Header != "" {
-		// git would send the header on to wherever it is redirected.
+	if a.Header != "" || a.Askpass != "" {
+		// git would send the header on to wherever it is redirected, and ask for
+		// that host.
 		args = append(args, "-c", "http.followRedirects=false")
 	}
 	if a.Helper != "" {
@@ -53,7 +57,10 @@ func (a Access) settings(location string) []string {
 // the operator passes on, and so takes its place.
 func (a Access) environment(location string) []string {
 	if base, ok := isHTTP(location); ok {
-		if a.Header == "" {
+		switch {
+		case a.Askpass != "":
+			return append([]string{"GIT_ASKPASS=" + a.Askpass}, a.AskpassEnv...)
+		case a.Header == "":
 			return nil
 		}
 		return []string{

@@ -41,6 +41,10 @@ type Git struct {
 	// MaxBytes bounds what one fetch may write to disk; 0 is no bound.
 	MaxBytes int64
 
+	// SameGroup keeps children in this process' group, for whoever ends that
+	// group as a whole; else each has one of its own.
+	SameGroup bool
+
 	// NoRedirects has git follow no redirect, not even the first one.
 	NoRedirects bool
 }
@@ -115,9 +119,14 @@ func (g *Git) command(ctx context.Context, dir, location string, access Access, 
 	cmd := exec.CommandContext(ctx, g.Program, append(before, args...)...)
 	cmd.Dir = dir
 	cmd.Env = append(g.environment(dir, location), access.environment(location)...)
-	// git starts helpers of its own; all of them end together.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if g.SameGroup {
+		// Told to end, git ends its helpers.
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	} else {
+		// git starts helpers of its own; all of them end together.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	}
 	cmd.WaitDelay = killDelay
 	return cmd
 }

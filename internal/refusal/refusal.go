@@ -58,6 +58,9 @@ const (
 	Cycle        Code = "cycle"
 	Limit        Code = "limit"
 	Log          Code = "log"
+	Application  Code = "application"
+	Override     Code = "override"
+	Emits        Code = "emits"
 )
 
 // Meaning pairs a code with its one-sentence description.
@@ -96,16 +99,20 @@ func Codes() []Meaning {
 		{Annotation, "a resource carries an annotation that only trustomize may set"},
 		{Cycle, "kustomizations refer to each other in a circle"},
 		{Limit, "a limit of the policy was exceeded"},
+		{Application, "no entry of the policy's applications matches the Application, or ArgoCD's word about it does not hold"},
+		{Override, "the Application changes something that the policy does not let it change"},
+		{Emits, "the output holds a resource that the Application may not produce"},
 		{Log, "the transparency log did not give a proof that verifies"},
 	}
 }
 
 // Auditable reports whether an audit goes on after a refusal of this kind: it
-// says that nobody vouches for something. What would make a build ambiguous,
+// says that nobody vouches for something, or that an Application does what it
+// may not. What would make a build ambiguous,
 // endless, or reach outside of what was read, ends it in an audit as well.
 func (c Code) Auditable() bool {
 	switch c {
-	case NoRule, Unsigned, BadSignature, WrongSigner, Expired, Revoked, Unbound, WrongBinding, Changed, Missing, Unlisted, Malformed, WrongPin, NoLock, StaleLock, WrongRef, Config:
+	case NoRule, Unsigned, BadSignature, WrongSigner, Expired, Revoked, Unbound, WrongBinding, Changed, Missing, Unlisted, Malformed, WrongPin, NoLock, StaleLock, WrongRef, Config, Override, Emits:
 		return true
 	}
 	return false
