@@ -44,7 +44,7 @@ func (a *Application) changes(o Options) []kustedit.Value {
 // wants changed and may not.
 func forApplication(req Request, p *policy.Policy) (*policy.Policy, *policy.Application, []*refusal.Refusal, error) {
 	a := req.Application
-	source, err := parseSource(req.Source)
+	source, err := parseSource(req.Source, req.SourcePath)
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -36,7 +36,8 @@ var floors = map[string]float64{
 	"internal/sourceurl":        2.5,
 	"resolver":                  3,
 	"":                          4,
-	"cmd/trustomize":            5,
+	"plugin":                    5,
+	"cmd/trustomize":            6,
 }
 
 const module = "github.com/trustomize/trustomize"

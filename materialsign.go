@@ -72,7 +72,7 @@ func openDirectory(dir string) (*directory, error) {
 // else by the checkout's origin.
 func (d *directory) identity(source string) (identity.Identity, error) {
 	if source != "" {
-		u, err := parseSource(source)
+		u, err := parseSource(source, "")
 		if err != nil {
 			return "", err
 		}

@@ -39,6 +39,10 @@ type Request struct {
 	Target string // a directory, or a URL as kustomize takes it, or of an archive or artifact
 	Source string // for a directory: the URL of the repository that it is a checkout of, perhaps with //path
 
+	// SourcePath is the directory below that repository's root, where Source says
+	// none.
+	SourcePath string
+
 	PolicyFile string // the operator's policy; without one everything is refused
 	CacheDir   string
 	Offline    bool // use nothing but the cache
@@ -278,7 +282,7 @@ func localRoot(req Request) (resolver.Root, error) {
 	if req.Source == "" {
 		return root, nil
 	}
-	source, err := parseSource(req.Source)
+	source, err := parseSource(req.Source, req.SourcePath)
 	if err != nil {
 		return resolver.Root{}, err
 	}
@@ -293,16 +297,32 @@ func localRoot(req Request) (resolver.Root, error) {
 // literal escapes what has a meaning in a pattern (package path).
 var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
-// parseSource reads the URL that names a checkout's repository. An identity
-// as policies have it will do as well.
-func parseSource(s string) (*sourceurl.URL, error) {
-	u, err := giturl.ParseRepository(s)
-	if err != nil {
-		return nil, fmt.Errorf("--source: %w", err)
+// parseSource reads the URL that names a checkout's repository, and the path
+// below its root where the URL has none. An identity as policies have it will do
+// as well.
+func parseSource(s, dir string) (*sourceurl.URL, error) {
+	var source *sourceurl.URL
+	if strings.HasPrefix(s, "oci://") {
+		u, err := sourceurl.Parse(s, false)
+		if err != nil {
+			return nil, fmt.Errorf("--source: %w", err)
+		}
+		source = u
+	} else {
+		u, err := giturl.ParseRepository(s)
+		if err != nil {
+			return nil, fmt.Errorf("--source: %w", err)
+		}
+		if u.Ref != "" {
+			return nil, fmt.Errorf("--source: a ref has no meaning here; what is built is what lies on disk")
+		}
+		u.Submodules = true
+		source = sourceurl.FromGit(u, s)
 	}
-	if u.Ref != "" {
-		return nil, fmt.Errorf("--source: a ref has no meaning here; what is built is what lies on disk")
+	if dir = path.Clean(dir); dir != "." && source.Path != "" {
+		return nil, fmt.Errorf("--source: names a path, and so does who asks")
+	} else if dir != "." {
+		source.Path = dir
 	}
-	u.Submodules = true
-	return sourceurl.FromGit(u, s), nil
+	return source, nil
 }

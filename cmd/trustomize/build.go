@@ -4,22 +4,19 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"sigs.k8s.io/kustomize/api/konfig"
-	"sigs.k8s.io/kustomize/api/types"
 
 	"github.com/trustomize/trustomize"
 	"github.com/trustomize/trustomize/internal/refusal"
-	"github.com/trustomize/trustomize/policy"
 )
 
 func (a *app) build() *cobra.Command {
-	var output, record, restrictor, reorder string
-	var dev, managedBy bool
+	var output, record string
+	var dev bool
+	var options func() (trustomize.Options, error)
 	cmd := &cobra.Command{
 		Use:   "build [DIR|URL]",
 		Short: "Verify everything, then build, sign and log",
@@ -33,10 +30,10 @@ func (a *app) build() *cobra.Command {
 				return fmt.Errorf("--record: a dev build has no provenance")
 			}
 			req.Dev = dev
-			if req.Options, err = options(cmd.Flags(), restrictor, reorder); err != nil {
+			if req.Options, err = options(); err != nil {
 				return err
 			}
-			req.Options.ManagedBy = managedBy || os.Getenv(konfig.EnableManagedbyLabelEnv) == "on"
+			req.Options.ManagedBy = req.Options.ManagedBy || os.Getenv(konfig.EnableManagedbyLabelEnv) == "on"
 			progress := newProgress(a.stderr)
 			req.Observe = progress.observe
 			result, err := trustomize.Build(cmd.Context(), req)
@@ -51,53 +48,8 @@ func (a *app) build() *cobra.Command {
 	flags.StringVarP(&output, "output", "o", "", "write to this file, or one file per resource to this directory, instead of standard output")
 	flags.StringVar(&record, "record", "", "write the provenance, a Sigstore bundle, to this file")
 	flags.BoolVar(&dev, "dev", false, "take DIR as it is; verify its bases, sign and log nothing")
-	flags.StringVar(&restrictor, "load-restrictor", types.LoadRestrictionsRootOnly.String(), "LoadRestrictionsNone lets a local DIR load files of its source from outside of its own directories")
-	flags.StringVar(&reorder, "reorder", "", "legacy or none")
-	flags.BoolVar(&managedBy, "enable-managedby-label", false, "label resources as managed by kustomize "+trustomize.KustomizeVersion)
-	addAllowable(flags)
+	options = trustomize.AddFlags(flags)
 	return cmd
-}
-
-// addAllowable adds kustomize's flags that the policy has to allow, of
-// kustomize's own types (kustomize/v5/commands/build, v5.8.2), so that what
-// follows one on a command line is read the same way.
-func addAllowable(flags *pflag.FlagSet) {
-	for name := range policy.Flags() {
-		const usage = "refused, unless the policy allows it"
-		switch name {
-		case "network-name", "helm-command", "helm-kube-version":
-			flags.String(name, "", usage)
-		case "mount", "helm-api-versions":
-			flags.StringArray(name, nil, usage)
-		case "env":
-			flags.StringArrayP(name, "e", nil, usage)
-		default:
-			flags.Bool(name, false, usage)
-		}
-		flags.Lookup(name).Hidden = true
-	}
-}
-
-// options reads kustomize's flags.
-func options(flags *pflag.FlagSet, restrictor, reorder string) (trustomize.Options, error) {
-	o := trustomize.Options{Reorder: reorder}
-	for name := range policy.Flags() {
-		if flags.Changed(name) && flags.Lookup(name).Value.String() != "false" {
-			o.Flags = append(o.Flags, name)
-		}
-	}
-	slices.Sort(o.Flags)
-	switch restrictor {
-	case types.LoadRestrictionsNone.String():
-		o.AnyFile = true
-	case types.LoadRestrictionsRootOnly.String(), "":
-	default:
-		return o, fmt.Errorf("--load-restrictor: want %s or %s, not %q", types.LoadRestrictionsRootOnly, types.LoadRestrictionsNone, restrictor)
-	}
-	if !slices.Contains([]string{"", "legacy", "none"}, reorder) {
-		return o, fmt.Errorf("--reorder: want legacy or none, not %q", reorder)
-	}
-	return o, nil
 }
 
 // emit writes a finished build: its provenance first, so that YAML never

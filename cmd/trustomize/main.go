@@ -58,6 +58,9 @@ type app struct {
 	git    string // absolute path; "" when there is none
 	gitEnv []string
 	path   string // PATH as it was, for KMS plugins
+
+	askpass  string // ArgoCD's program for git, absolute path; "" when there is none
+	inPlugin bool   // errors are read in an Application's status
 }
 
 // isolate takes from the environment what is needed and closes the doors
@@ -67,6 +70,11 @@ type app struct {
 func (a *app) isolate() {
 	if p, err := exec.LookPath("git"); err == nil {
 		a.git, _ = filepath.Abs(p)
+	}
+	if name := os.Getenv("GIT_ASKPASS"); name == "argocd" {
+		if p, err := exec.LookPath(name); err == nil {
+			a.askpass, _ = filepath.Abs(p)
+		}
 	}
 	a.gitEnv = operatorEnv()
 	a.path = os.Getenv("PATH")
@@ -125,7 +133,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.source, "source", "", "URL of the repository, perhaps with //path, that a local directory is a checkout of")
 	flags.StringVar(&a.format, "format", "text", "text or json")
 	flags.BoolVar(&a.offline, "offline", false, "use nothing but the cache")
-	cmd.AddCommand(a.build(), a.verify(), a.lock(), a.materials(), a.policyCmd(), a.keys(), a.version())
+	cmd.AddCommand(a.build(), a.verify(), a.lock(), a.materials(), a.policyCmd(), a.plugin(), a.keys(), a.version())
 	return cmd
 }
 
@@ -174,6 +182,9 @@ func (a *app) cacheDir() (string, error) {
 // Refusals come one a line, each with its hints; with --format json, all as one
 // object.
 func (a *app) explain(err error) int {
+	if a.inPlugin {
+		return a.explainInPlugin(err)
+	}
 	var refused *trustomize.Refused
 	isRefused := errors.As(err, &refused)
 	if errors.Is(err, errDiffers) {
