@@ -173,6 +173,10 @@ func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
 	}
 	report.Audit = report.Policy.Spec.Enforcement == policy.Audit && !req.locking
 	cfg, err := config(req, report)
+	var refused *Refused
+	if errors.As(err, &refused) {
+		err = &Refused{slices.Concat(refused.Refusals, report.own), refused.Failures}
+	}
 	if err != nil {
 		return report, nil, err
 	}

@@ -72,7 +72,7 @@ func (r *run) localSource(root Root) (*Source, string, error) {
 	if s.Tree, err = read(top, r.limits()); err != nil {
 		return nil, "", err
 	}
-	if err := agrees(top, root.Revision); err != nil {
+	if err := agrees(s, root.Revision); err != nil {
 		return nil, "", err
 	}
 	s.Digest = s.Tree.Digest()
@@ -109,16 +109,16 @@ func localRoot(root Root) (top, dir string, err error) {
 
 // agrees holds the commit that somebody says is checked out against what git's
 // own data says, where that is there.
-func agrees(dir, revision string) error {
-	if _, err := os.Lstat(filepath.Join(dir, ".git")); revision == "" || err != nil {
+func agrees(s *Source, revision string) error {
+	if _, err := os.Lstat(filepath.Join(s.Dir, ".git")); revision == "" || err != nil {
 		return nil //nolint:nilerr // it did not come along
 	}
-	head, err := localdir.Head(dir)
+	head, err := localdir.Head(s.Dir)
 	if err != nil {
 		return fmt.Errorf("the commit that is checked out: %w", err)
 	}
 	if head.ID != revision {
-		return &refusal.Refusal{Code: refusal.Application, Reason: "another commit is checked out than is said", Want: revision, Got: head.ID}
+		return &refusal.Refusal{Code: refusal.Application, Source: string(s.Identity), Reason: "another commit is checked out than is said", Want: revision, Got: head.ID}
 	}
 	return nil
 }

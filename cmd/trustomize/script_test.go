@@ -72,6 +72,7 @@ func runScripts(t *testing.T, dir string) {
 			"commit":  commit,
 			"sign":    signSource,
 			"rawsign": rawSign,
+			"render":  render,
 			"refused": refused,
 			"fails":   fails,
 			"differs": differs,
