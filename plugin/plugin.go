@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/trustomize/trustomize"
+	"github.com/trustomize/trustomize/internal/giturl"
 	"github.com/trustomize/trustomize/resolver"
 )
 
@@ -82,6 +83,10 @@ func Complete(req trustomize.Request, e Environment, dir, askpass string) (trust
 		if e[name] == "" {
 			return req, fmt.Errorf("%s is not set: plugin generate is run by ArgoCD; elsewhere, use trustomize build", name)
 		}
+	}
+	// In a kustomization, kustomize makes https of it; ArgoCD fetched it as it is.
+	if u, err := giturl.ParseRepository(e[varRepository]); err == nil && u.Scheme == "https" && strings.HasPrefix(strings.ToLower(e[varRepository]), "http:") {
+		return req, fmt.Errorf("the Application's repository is %s, over plain http; want https", giturl.Redact(e[varRepository]))
 	}
 	settings, err := readSettings(e)
 	if err != nil {

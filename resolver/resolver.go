@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -126,9 +127,24 @@ func Resolve(ctx context.Context, cfg Config, root Root) (*Graph, error) {
 	}
 	cfg.Cache.Trim(cfg.Policy.Spec.Limits.CacheBytes)
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return nil, r.interrupted(err)
 	}
 	return r.graph(node), nil
+}
+
+// interrupted adds to why a run ended what it was waiting for.
+func (r *run) interrupted(cause error) error {
+	var names []string
+	for key, f := range r.fetches {
+		if errors.Is(f.err, cause) && !slices.Contains(names, string(key.identity)) {
+			names = append(names, string(key.identity))
+		}
+	}
+	if len(names) == 0 {
+		return cause
+	}
+	slices.Sort(names)
+	return fmt.Errorf("%w (while fetching %s)", cause, strings.Join(names, ", "))
 }
 
 // LookUp finds the commit that a locked reference stands for at present, and

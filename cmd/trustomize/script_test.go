@@ -73,6 +73,11 @@ func runScripts(t *testing.T, dir string) {
 			"sign":    signSource,
 			"rawsign": rawSign,
 			"render":  render,
+			"hang":    hang,
+
+			"render-env": renderEnv,
+
+			"ended":   ended,
 			"refused": refused,
 			"fails":   fails,
 			"differs": differs,
