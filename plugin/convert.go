@@ -41,11 +41,23 @@ type replicaSource struct {
 
 // Convert has an Application's sources name the plugin in place of ArgoCD's
 // built-in kustomize.
-func Convert(data []byte) (*Conversion, error) {
+func Convert(data []byte) (c *Conversion, err error) {
+	defer func() {
+		if cause := recover(); cause != nil { // kyaml's answer to nodes of other kinds than it thought
+			err = fmt.Errorf("not an Application: %v", cause)
+		}
+	}()
 	app, err := kyaml.Parse(string(data))
 	if err != nil {
 		return nil, fmt.Errorf("not a YAML document: %w", err)
 	}
+	if app.YNode().Kind != kyaml.MappingNode {
+		return nil, errors.New("not an Application: want a mapping")
+	}
+	return convert(app)
+}
+
+func convert(app *kyaml.RNode) (*Conversion, error) {
 	if app.GetKind() != "Application" || !strings.HasPrefix(app.GetApiVersion(), "argoproj.io/") {
 		return nil, fmt.Errorf("want one Application of argoproj.io, not %s %s", app.GetApiVersion(), app.GetKind())
 	}

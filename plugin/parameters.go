@@ -194,12 +194,15 @@ func (s *settings) set(one setting) error {
 		if one.String != nil && *one.String != "" || one.Map != nil && len(*one.Map) > 0 {
 			return wrong("array")
 		}
+		if len(one.Array) == 0 {
+			return nil
+		}
 		return p.list(s, one.Array)
 	}
 	if one.String != nil && *one.String != "" || len(one.Array) > 0 {
 		return wrong("map")
 	}
-	if one.Map == nil {
+	if one.Map == nil || len(*one.Map) == 0 {
 		return nil
 	}
 	return p.pairs(s, *one.Map)
