@@ -22,6 +22,8 @@ require (
 	github.com/sigstore/rekor-tiles/v2 v2.3.0 // Rekor v2's types and key ids
 	github.com/sigstore/sigstore v1.10.9 // PEM keys, algorithms
 	github.com/sigstore/sigstore-go v1.3.0 // makes and verifies bundles
+	github.com/transparency-dev/formats v0.1.1 // a log's checkpoints
+	golang.org/x/mod v0.41.0 // proofs of inclusion out of a log's tiles
 	google.golang.org/protobuf v1.36.12 // their JSON
 )
 
@@ -152,7 +154,6 @@ require (
 	github.com/spiffe/go-spiffe/v2 v2.8.1 // indirect
 	github.com/theupdateframework/go-tuf v0.7.0 // indirect
 	github.com/theupdateframework/go-tuf/v2 v2.4.2 // indirect
-	github.com/transparency-dev/formats v0.1.1 // indirect
 	github.com/transparency-dev/merkle v0.0.2 // indirect
 	github.com/ulikunitz/xz v0.5.17 // indirect
 	github.com/xlab/treeprint v1.2.0 // indirect
@@ -167,7 +168,6 @@ require (
 	go.opentelemetry.io/otel/sdk/metric v1.45.0 // indirect
 	go.opentelemetry.io/otel/trace v1.45.0 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
-	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/net v0.59.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect

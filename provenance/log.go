@@ -161,6 +161,9 @@ func (r *Recorder) sign(ctx context.Context, pair *keypair, statement []byte) (*
 	if err != nil {
 		return nil, &Error{r.Log.URL, err}
 	}
+	if id, err := r.Log.id(); err == nil {
+		client.ReadBack(id)
+	}
 	options.TransparencyLogs = []sign.Transparency{client}
 	pb, err := sign.Bundle(content, pair, options)
 	if errors.Is(err, rekor.ErrDuplicate) {

@@ -23,34 +23,62 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// ErrDuplicate says that a Rekor v2 has the entry already.
+// ErrDuplicate says that a Rekor v2 has the entry already, and that its proof
+// could not be had.
 var ErrDuplicate = errors.New("the log has an equal entry and gives no proof of it")
 
-// New returns sigstore-go's client for the log at a URL. What the log answers
-// is not verified.
-func New(baseURL string, version int, client *http.Client) (*sign.Rekor, error) {
+// Log is sigstore-go's client for one log. It serves one goroutine at a time.
+type Log struct {
+	*sign.Rekor
+	v1 *v1
+	v2 *v2
+}
+
+// ReadBack lets the client of a Rekor v2 read an entry that the log has already
+// out of the log's tiles. id is what the log's entries name it by. Without this,
+// such an entry is ErrDuplicate.
+func (l *Log) ReadBack(id []byte) {
+	if l.v2 != nil {
+		l.v2.id = id
+	}
+}
+
+// Known reports whether the last entry that was asked for was in the log before.
+func (l *Log) Known() bool { return l.v1 != nil && l.v1.known || l.v2 != nil && l.v2.known }
+
+// New returns a client for the log at a URL. What the log answers is not
+// verified.
+func New(baseURL string, version int, client *http.Client) (*Log, error) {
 	u, err := url.Parse(baseURL)
 	if err != nil {
 		return nil, err
 	}
+	l := &Log{}
 	opts := &sign.RekorOptions{BaseURL: baseURL, Version: uint32(version)}
 	switch version {
 	case 1:
 		transport := httptransport.NewWithClient(u.Host, rekorv1.DefaultBasePath, []string{u.Scheme}, client)
-		opts.Client = v1{entries.New(transport, strfmt.Default)}
+		l.v1 = &v1{ClientService: entries.New(transport, strfmt.Default)}
+		opts.Client = l.v1
 	case 2:
-		opts.ClientV2 = &v2{u.JoinPath("api/v2/log/entries").String(), client}
+		l.v2 = &v2{base: u.JoinPath("api/v2"), client: client}
+		opts.ClientV2 = l.v2
 	default:
 		return nil, fmt.Errorf("version %d is not known", version)
 	}
-	return sign.NewRekor(opts), nil
+	l.Rekor = sign.NewRekor(opts)
+	return l, nil
 }
 
 // v1 narrows Rekor v1's generated client to what sigstore-go asks for, and
 // holds back answers that would make it panic.
-type v1 struct{ entries.ClientService }
+type v1 struct {
+	entries.ClientService
+	known bool
+}
 
-func (c v1) CreateLogEntry(params *entries.CreateLogEntryParams, opts ...entries.ClientOption) (*entries.CreateLogEntryCreated, error) {
+func (c *v1) CreateLogEntry(params *entries.CreateLogEntryParams, opts ...entries.ClientOption) (*entries.CreateLogEntryCreated, error) {
+	c.known = false
 	created, err := c.ClientService.CreateLogEntry(params, opts...)
 	if err == nil {
 		entry, ok := created.Payload[created.ETag]
@@ -62,7 +90,8 @@ func (c v1) CreateLogEntry(params *entries.CreateLogEntryParams, opts ...entries
 	return created, err
 }
 
-func (c v1) GetLogEntryByUUID(params *entries.GetLogEntryByUUIDParams, opts ...entries.ClientOption) (*entries.GetLogEntryByUUIDOK, error) {
+func (c *v1) GetLogEntryByUUID(params *entries.GetLogEntryByUUIDParams, opts ...entries.ClientOption) (*entries.GetLogEntryByUUIDOK, error) {
+	c.known = true
 	found, err := c.ClientService.GetLogEntryByUUID(params, opts...)
 	if err != nil {
 		return nil, err
@@ -90,8 +119,10 @@ func check(entry models.LogEntryAnon) error {
 
 // v2 writes to Rekor v2's one endpoint (rekor-tiles, POST /api/v2/log/entries).
 type v2 struct {
-	endpoint string
-	client   *http.Client
+	base   *url.URL // of the API: .../api/v2
+	client *http.Client
+	id     []byte // the log's; nil: entries are not read back
+	known  bool
 }
 
 // maxAnswer bounds the size in bytes of a log's answer.
@@ -109,7 +140,8 @@ func (c *v2) Add(ctx context.Context, entry any) (*protorekor.TransparencyLogEnt
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
+	c.known = false
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath("log/entries").String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +156,7 @@ func (c *v2) Add(ctx context.Context, entry any) (*protorekor.TransparencyLogEnt
 	case err != nil:
 		return nil, err
 	case resp.StatusCode == http.StatusConflict:
-		return nil, ErrDuplicate
+		return c.readBack(ctx, request, resp.Header, answer)
 	case resp.StatusCode != http.StatusCreated:
 		return nil, fmt.Errorf("status %s: %.200q", resp.Status, answer)
 	}
