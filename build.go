@@ -237,6 +237,7 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.KeyRef
 		return err
 	}
 	recorder := &provenance.Recorder{Signer: key, Public: key.Public.Public, Store: store, Client: req.HTTPClient}
+	recorder.Spool = spec.Log.Mode == policy.LogSpool
 	if len(spec.Log.Rekor) > 0 {
 		log := spec.Log.Rekor[0]
 		recorder.Log = &provenance.Log{URL: log.URL, Version: log.Version, Key: result.Report.Policy.LogKeys()[0].Public}

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/trustomize/trustomize/internal/identity"
-	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/internal/strictyaml"
 )
 
@@ -314,39 +313,4 @@ func (c *checker) signAt(path string, s *Sign) {
 			c.fail(path+".unverifiedKey", "is %s.key; what nobody vouches for must not be signed like the rest", path)
 		}
 	}
-}
-
-func (c *checker) log() []signature.Key {
-	l := c.spec.Log
-	switch {
-	case l == nil || l.Mode == "":
-		c.fail("spec.log.mode", "not said; want required or none")
-		return nil
-	case l.Mode == LogSpool:
-		c.fail("spec.log.mode", "this version cannot spool; want required or none")
-	case l.Mode == LogNone && len(l.Rekor) > 0:
-		c.fail("spec.log.rekor", "a log is named, and the mode is none")
-	case l.Mode == LogRequired && len(l.Rekor) != 1:
-		c.fail("spec.log.rekor", "want exactly one log, not %d", len(l.Rekor))
-	case l.Mode == LogRequired && c.spec.Sign != nil && c.spec.Sign.None:
-		c.fail("spec.log.mode", "a statement is logged with a signature, and spec.sign is none")
-	}
-	var keys []signature.Key
-	for i, r := range l.Rekor {
-		path := fmt.Sprintf("spec.log.rekor[%d]", i)
-		if u, err := url.Parse(r.URL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
-			c.fail(path+".url", "want an https or http URL, not %q", r.URL)
-		}
-		if r.Version != 1 && r.Version != 2 {
-			c.fail(path+".version", "want 1 or 2, not %d", r.Version)
-		}
-		if r.PublicKey == nil {
-			c.fail(path+".publicKey", "not said; an inclusion proof counts only if this key signed it")
-			continue
-		}
-		if key, ok := c.publicKey(path+".publicKey", r.PublicKey); ok {
-			keys = append(keys, key)
-		}
-	}
-	return keys
 }

@@ -319,7 +319,8 @@ type ManifestSign struct {
 // LogMode says what becomes of a build's statement.
 type LogMode string
 
-// The modes. Required: no YAML before the log has answered with a proof. None:
+// The modes. Required: no YAML before the log has answered with a proof. Spool:
+// the signed statement is kept in the cache and delivered afterwards. None:
 // nothing is logged.
 const (
 	LogRequired LogMode = "required"

@@ -41,7 +41,11 @@ func (a *app) build() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.emit(result, output, record)
+			if err := a.emit(result, output, record); err != nil {
+				return err
+			}
+			a.flushAfter(cmd.Context(), req, result)
+			return nil
 		},
 	}
 	flags := cmd.Flags()
@@ -107,6 +111,8 @@ func (a *app) warn(warnings []*refusal.Refusal) {
 
 func logged(result *trustomize.Result) string {
 	switch {
+	case result.Record.Spooled:
+		return ", spooled for the log"
 	case result.Record.Index < 0:
 		return ", not logged"
 	case result.Record.Known:

@@ -25,10 +25,12 @@ type Cache struct {
 	grown atomic.Bool // something was put since the last trim
 }
 
-// kinds are the folders that a cache has, and ours the names of files in them.
-// Whatever else lies in its directory is somebody else's.
+// trimmed are the folders that a cache has of what can be had again, kept those
+// of what cannot, and ours the names of files in them. Whatever else lies in its
+// directory is somebody else's.
 var (
-	kinds = []string{"snapshots", "blobs", "signatures", "histories", "bundles"}
+	trimmed = []string{"snapshots", "blobs", "signatures", "histories", "bundles"}
+	kept    = []string{"spool"}
 	ours  = regexp.MustCompile(`^[0-9a-f]{32,}([-.][0-9a-z.-]+)?$`)
 )
 
@@ -94,7 +96,7 @@ func (c *Cache) Get(kind, name string) (io.ReadCloser, error) {
 // Put writes a file and moves it to its place when write succeeded. A file of
 // that name is replaced.
 func (c *Cache) Put(kind, name string, write func(io.Writer) error) error {
-	if !slices.Contains(kinds, kind) || !ours.MatchString(name) {
+	if !slices.Contains(trimmed, kind) && !slices.Contains(kept, kind) || !ours.MatchString(name) {
 		return fmt.Errorf("cache: no file is called %s/%s", kind, name)
 	}
 	if err := os.MkdirAll(filepath.Join(c.dir, kind), 0o700); err != nil {
@@ -110,11 +112,19 @@ func (c *Cache) Put(kind, name string, write func(io.Writer) error) error {
 		f.Close()
 		return err
 	}
-	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+	err = w.Flush()
+	keep := slices.Contains(kept, kind)
+	if keep {
+		err = errors.Join(err, f.Sync())
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	if err := os.Rename(f.Name(), c.path(kind, name)); err != nil {
 		return fmt.Errorf("cache: %w", err)
+	}
+	if keep {
+		return c.sync(kind)
 	}
 	c.grown.Store(true)
 	return nil
@@ -134,7 +144,7 @@ func (c *Cache) Trim(limit int64) {
 	}
 	var files []file
 	var total int64
-	for _, kind := range kinds {
+	for _, kind := range trimmed {
 		entries, err := os.ReadDir(filepath.Join(c.dir, kind))
 		if err != nil {
 			continue // there is none
