@@ -90,6 +90,15 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestLogModes(t *testing.T) {
+	for _, mode := range []LogMode{LogRequired, LogSpool} {
+		p, err := parseWith(t, strings.Replace(good, "mode: required", "mode: "+string(mode), 1))
+		if err != nil || p.Spec.Log.Mode != mode || len(p.LogKeys()) != 1 {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+}
+
 func TestMirror(t *testing.T) {
 	for _, tc := range []struct{ prefix, to, id, repository, want string }{
 		{"github.com/", "https://m/x/", "github.com/acme/app", "acme/app.git", "https://m/x/acme/app.git"},
@@ -182,7 +191,8 @@ func TestProblems(t *testing.T) {
 		{pinned, "unverified: {reason: x}", "unverified.until: not said"},
 		{pinned, "unverified: {reason: x, until: 2027-01-31T00:00:00Z}", "want a day such as 2027-01-31"},
 		{pinned, "refs: [refs/heads/main]\n    commitSignedBy: [nobody]", "no signer is named \"nobody\""},
-		{"mode: required", "mode: spool", "spec.log.mode: this version cannot spool"},
+		{"{mode: required, rekor:", "{mode: spool} #", "spec.log.rekor: want exactly one log, not 0"},
+		{"sign: {key: {file: out.key}, match: [{kind: Deployment, group: apps}]}\n  log: {mode: required", "sign: none\n  log: {mode: spool", "spec.log.mode: a statement is logged with a signature"},
 		{"mode: required", "mode: none", "spec.log.rekor: a log is named"},
 		{"mode: required, ", "", "spec.log.mode: not said"},
 		{"version: 2", "version: 3", "spec.log.rekor[0].version: want 1 or 2"},

@@ -106,6 +106,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"rekor":      startRekor,
+			"front":      startFront,
 			"sigstore":   useSigstore,
 			"idtoken":    mintToken,
 			"githttp":    startGitHTTP,
