@@ -31,7 +31,7 @@ type Cache struct {
 var (
 	trimmed = []string{"snapshots", "blobs", "signatures", "histories", "bundles"}
 	kept    = []string{"spool"}
-	ours  = regexp.MustCompile(`^[0-9a-f]{32,}([-.][0-9a-z.-]+)?$`)
+	ours    = regexp.MustCompile(`^[0-9a-f]{32,}([-.][0-9a-z.-]+)?$`)
 )
 
 // staleAfter is the age at which a temporary file is taken for the remains of
