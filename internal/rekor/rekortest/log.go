@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
@@ -39,7 +40,7 @@ type Log struct {
 	Fault func(w http.ResponseWriter, r *http.Request) (done bool)
 
 	// Lose makes the log do what is asked and break the connection.
-	Lose bool
+	Lose atomic.Bool
 
 	t      *testing.T
 	signer note.Signer
@@ -126,7 +127,7 @@ func (l *Log) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.Lose {
+	if l.Lose.Load() {
 		defer panic(http.ErrAbortHandler)
 		w = httptest.NewRecorder()
 	}
@@ -168,11 +169,14 @@ func (l *Log) post(w http.ResponseWriter, r *http.Request) {
 
 // Body is the entry that a log makes of a request.
 func Body(request *rekortilespb.HashedRekordRequestV002) []byte {
+	algorithm := map[int]protocommon.HashAlgorithm{
+		32: protocommon.HashAlgorithm_SHA2_256, 48: protocommon.HashAlgorithm_SHA2_384, 64: protocommon.HashAlgorithm_SHA2_512,
+	}[len(request.GetDigest())]
 	loose, err := protojson.Marshal(&rekortilespb.Entry{
 		Kind: "hashedrekord", ApiVersion: "0.0.2",
 		Spec: &rekortilespb.Spec{Spec: &rekortilespb.Spec_HashedRekordV002{HashedRekordV002: &rekortilespb.HashedRekordLogEntryV002{
 			Signature: request.GetSignature(),
-			Data:      &protocommon.HashOutput{Digest: request.GetDigest(), Algorithm: protocommon.HashAlgorithm_SHA2_256},
+			Data:      &protocommon.HashOutput{Digest: request.GetDigest(), Algorithm: algorithm},
 		}}},
 	})
 	var value any
