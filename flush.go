@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/trustomize/trustomize/internal/cache"
-	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/provenance"
 )
@@ -38,7 +36,7 @@ func Flush(ctx context.Context, req Request, tell func(Delivery)) error {
 	if req.Offline {
 		return errors.New("a log cannot be reached offline")
 	}
-	p, err := loadPolicy(req)
+	p, err := readPolicy(req)
 	if err != nil {
 		return err
 	}
@@ -117,15 +115,4 @@ func flush(ctx context.Context, req Request, p *policy.Policy, store *cache.Cach
 		when = req.Now
 	}
 	return errors.Join(err, store.SetFailed(spool, when))
-}
-
-func loadPolicy(req Request) (*policy.Policy, error) {
-	if req.PolicyFile == "" {
-		return nil, refuse(refusal.NoPolicy, "no policy was given", "name one with --policy or TRUSTOMIZE_POLICY")
-	}
-	p, err := policy.Load(req.PolicyFile)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, refuse(refusal.NoPolicy, err.Error(), "name the policy with --policy or TRUSTOMIZE_POLICY")
-	}
-	return p, err
 }

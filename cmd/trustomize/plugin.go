@@ -75,7 +75,11 @@ func (a *app) generate(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return a.emit(result, "", "")
+	if err := a.emit(result, "", ""); err != nil {
+		return err
+	}
+	a.flushAfter(ctx, req, result)
+	return nil
 }
 
 func without(env []string, prefix string) []string {
