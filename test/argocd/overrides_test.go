@@ -1,6 +1,4 @@
-// Package overrides compares what the plugin makes of an Application's settings
-// with what ArgoCD's built-in kustomize support makes of them.
-package overrides
+package argocd
 
 import (
 	"encoding/json"
@@ -20,7 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const policy = `apiVersion: trustomize.dev/v1alpha1
+const overridesPolicy = `apiVersion: trustomize.dev/v1alpha1
 kind: Policy
 spec:
   sources: [{match: github.com/acme/app, unverified: {reason: what is compared is what is built, until: 2099-12-31}}]
@@ -33,8 +31,8 @@ spec:
        commonAnnotations: true, patches: true, components: true, buildOptions: true}
 `
 
-// app is the repository, whose directory deploy is built.
-var app = map[string]string{
+// overridden is the repository, whose directory deploy is built.
+var overridden = map[string]string{
 	"deploy/kustomization.yaml": `# a comment
 resources: [deployment.yaml, service.yaml, ../base]
 namePrefix: app-
@@ -197,11 +195,13 @@ func env() v1alpha1.Env {
 	return all
 }
 
+// TestOverrides compares what the plugin makes of an Application's settings with
+// what ArgoCD's built-in kustomize support makes of them.
 func TestOverrides(t *testing.T) {
 	dir := t.TempDir()
-	kustomizeProgram, trustomizeProgram := build(t, dir, "../peers/kustomize", "sigs.k8s.io/kustomize/kustomize/v5"), build(t, dir, "../..", "./cmd/trustomize")
+	kustomizeProgram, trustomizeProgram := filepath.Join(bin, "kustomize"), filepath.Join(bin, "trustomize")
 	policyFile := filepath.Join(dir, "policy.yaml")
-	write(t, policyFile, policy)
+	write(t, policyFile, overridesPolicy)
 	for name, r := range rows() {
 		t.Run(name, func(t *testing.T) {
 			want, wantErr := builtIn(t, r, kustomizeProgram)
@@ -216,18 +216,7 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
-func build(t *testing.T, dir, module, pkg string) string {
-	t.Helper()
-	program := filepath.Join(dir, filepath.Base(module)+"-"+strings.ReplaceAll(filepath.Base(pkg), ".", ""))
-	cmd := exec.Command("go", "build", "-o", program, pkg)
-	cmd.Dir = module
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return program
-}
-
-func write(t *testing.T, file, text string) {
+func write(t testing.TB, file, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		t.Fatal(err)
@@ -239,7 +228,7 @@ func write(t *testing.T, file, text string) {
 
 func unpack(t *testing.T, dir string) {
 	t.Helper()
-	for name, text := range app {
+	for name, text := range overridden {
 		write(t, filepath.Join(dir, name), text)
 	}
 }

@@ -1,0 +1,164 @@
+package argocd
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
+	"github.com/argoproj/argo-cd/v3/reposerver/apiclient"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// rekor starts a Rekor v2 and returns the policy's word for it.
+func (w *world) rekor(mode string) string {
+	w.t.Helper()
+	w.run(w.dir, "rekorkey")
+	var ports []string
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
+	if err := os.Mkdir(w.file("rekor"), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(bin, "rekor-server"), "serve", "--storage-dir="+w.file("rekor"), "--signer-filepath="+w.file("rekor.pem"), "--hostname=localhost",
+		"--http-address=127.0.0.1", "--grpc-address=127.0.0.1", "--http-port="+ports[0], "--grpc-port="+ports[1], "--http-metrics-port="+ports[2],
+		"--checkpoint-interval=200ms", "--batch-max-age=50ms")
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
+	url := "http://localhost:" + ports[0]
+	for range 100 {
+		if resp, err := http.Get(url + "/healthz"); err == nil {
+			resp.Body.Close()
+			return fmt.Sprintf("{mode: %s, rekor: [{url: %q, version: 2, publicKey: {file: rekor.pub}}]}", mode, url)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	w.t.Fatal("rekor did not start")
+	return ""
+}
+
+// entries is the number of entries in the log: the second line of its checkpoint
+// (C2SP tlog-checkpoint).
+func (w *world) entries() string {
+	data, err := os.ReadFile(w.file("rekor/checkpoint"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return strings.Split(string(data), "\n")[1]
+}
+
+// settles waits until the log's checkpoint has as many entries as there are, and
+// for one more interval.
+func (w *world) settles(want string) {
+	for range 50 {
+		if w.entries() == want {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if got := w.entries(); got != want {
+		w.t.Errorf("%s entries in the log, want %s", got, want)
+	}
+}
+
+// TestReplicas renders one revision by cmp-servers with caches of their own, and
+// by such that share one.
+func TestReplicas(t *testing.T) {
+	w := newWorld(t)
+	w.policy(w.rekor("required"))
+	one, two, shared := w.cmpServer("one", "cache-one"), w.cmpServer("two", "cache-two"), w.cmpServer("three", "cache-one")
+	first := text(t, must(w.generate(t, one, application(nil))))
+	for _, sockets := range []string{one, shared} {
+		if again := text(t, must(w.generate(t, sockets, application(nil)))); again != first {
+			t.Errorf("%s\nand\n%s", first, again)
+		}
+	}
+	w.settles("1")
+	if other := text(t, must(w.generate(t, two, application(nil)))); other != first {
+		t.Errorf("%s\nand\n%s", first, other)
+	}
+	// A log that has the entry gives it back.
+	w.settles("1")
+}
+
+// TestSpool renders while the log is down, and delivers when it is back.
+func TestSpool(t *testing.T) {
+	w := newWorld(t)
+	log := w.rekor("spool")
+	w.policy(strings.Replace(log, "localhost:", "localhost:1", 1)) // nobody listens there
+	sockets := w.cmpServer("one", "cache")
+	if objects := must(w.generate(t, sockets, application(nil))); len(objects) != 4 {
+		t.Errorf("%d objects", len(objects))
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// applications makes n repositories of Applications over one base.
+func (w *world) applications(n int) {
+	for i := range n {
+		name := fmt.Sprintf("app%d", i)
+		write(w.t, w.file("git/acme/"+name+"/deploy/kustomization.yaml"), fmt.Sprintf("resources: [\"https://github.com/acme/base?ref=main\"]\nnameSuffix: -%d\n", i))
+		w.sign(name)
+	}
+}
+
+// TestMany renders many Applications at once through one cmp-server.
+func TestMany(t *testing.T) {
+	const n = 50
+	w := newWorld(t)
+	w.applications(n)
+	sockets := w.cmpServer("one", "cache")
+	t.Setenv("ARGOCD_PLUGINSOCKFILEPATH", sockets)
+	var wait sync.WaitGroup
+	for i := range n {
+		wait.Go(func() {
+			objects, err := w.render(t, application(func(q *apiclient.ManifestRequest) {
+				q.Repo = &v1alpha1.Repository{Repo: fmt.Sprintf("https://github.com/acme/app%d.git", i)}
+				q.AppName = fmt.Sprintf("web-%d", i)
+			}))
+			if err != nil {
+				t.Errorf("Application %d: %v", i, err)
+				return
+			}
+			if want := fmt.Sprintf("base-web-%d", i); !named(objects, want) || len(objects) != 3 {
+				data, _ := json.Marshal(objects)
+				t.Errorf("Application %d: no %s in %s", i, want, data)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func named(objects []*unstructured.Unstructured, name string) bool {
+	for _, one := range objects {
+		if one.GetName() == name && one.GetAnnotations()["cosign.sigstore.dev/signature"] != "" {
+			return true
+		}
+	}
+	return false
+}
