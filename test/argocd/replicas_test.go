@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,8 +29,8 @@ func (w *world) rekor(mode string) string {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		defer l.Close()
 		ports = append(ports, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+		l.Close()
 	}
 	if err := os.Mkdir(w.file("rekor"), 0o755); err != nil {
 		w.t.Fatal(err)
@@ -42,7 +41,7 @@ func (w *world) rekor(mode string) string {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = cmd.Process.Signal(syscall.SIGTERM); _ = cmd.Wait() })
+	w.t.Cleanup(func() { stop(cmd) })
 	url := "http://localhost:" + ports[0]
 	for range 100 {
 		if resp, err := http.Get(url + "/healthz"); err == nil {
@@ -86,14 +85,14 @@ func TestReplicas(t *testing.T) {
 	w := newWorld(t)
 	w.policy(w.rekor("required"))
 	one, two, shared := w.cmpServer("one", "cache-one"), w.cmpServer("two", "cache-two"), w.cmpServer("three", "cache-one")
-	first := text(t, must(w.generate(t, one, application(nil))))
+	first := text(t, w.rendered(t, one))
 	for _, sockets := range []string{one, shared} {
-		if again := text(t, must(w.generate(t, sockets, application(nil)))); again != first {
+		if again := text(t, w.rendered(t, sockets)); again != first {
 			t.Errorf("%s\nand\n%s", first, again)
 		}
 	}
 	w.settles("1")
-	if other := text(t, must(w.generate(t, two, application(nil)))); other != first {
+	if other := text(t, w.rendered(t, two)); other != first {
 		t.Errorf("%s\nand\n%s", first, other)
 	}
 	// A log that has the entry gives it back.
@@ -106,16 +105,19 @@ func TestSpool(t *testing.T) {
 	log := w.rekor("spool")
 	w.policy(strings.Replace(log, "localhost:", "localhost:1", 1)) // nobody listens there
 	sockets := w.cmpServer("one", "cache")
-	if objects := must(w.generate(t, sockets, application(nil))); len(objects) != 4 {
+	if objects := w.rendered(t, sockets); len(objects) != 4 {
 		t.Errorf("%d objects", len(objects))
 	}
 }
 
-func must[T any](v T, err error) T {
+// rendered is generate for what must not fail.
+func (w *world) rendered(t *testing.T, sockets string) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := w.generate(t, sockets, application(nil))
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
-	return v
+	return objects
 }
 
 // applications makes n repositories of Applications over one base.

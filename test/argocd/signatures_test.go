@@ -111,7 +111,9 @@ func check(w *world, one *unstructured.Unstructured) error {
 	}
 	one.SetAnnotations(annotations)
 	if labels := one.GetLabels(); labels["app.kubernetes.io/instance"] != "" && signed.GetLabels()["app.kubernetes.io/instance"] == "" {
-		delete(labels, "app.kubernetes.io/instance")
+		if delete(labels, "app.kubernetes.io/instance"); len(labels) == 0 {
+			labels = nil
+		}
 		one.SetLabels(labels)
 	}
 	if signed.GetNamespace() == "" {

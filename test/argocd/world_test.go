@@ -36,9 +36,9 @@ type world struct {
 // repositories of github.com/acme: an Application, its base, and the base's base.
 func repositories() map[string]string {
 	return map[string]string{
-		"app/deploy/kustomization.yaml": "resources: [https://github.com/acme/base?ref=main, service.yaml]\n",
+		"app/deploy/kustomization.yaml": "resources: [\"https://github.com/acme/base?ref=main\", service.yaml]\n",
 		"app/deploy/service.yaml":       "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}], selector: {app: web}}\n",
-		"base/kustomization.yaml":       "resources: [https://github.com/acme/root//k8s?ref=main]\nnamePrefix: base-\n",
+		"base/kustomization.yaml":       "resources: [\"https://github.com/acme/root//k8s?ref=main\"]\nnamePrefix: base-\n",
 		"root/k8s/kustomization.yaml":   "resources: [deployment.yaml, clusterrole.yaml]\nconfigMapGenerator: [{name: settings, literals: [a=b]}]\n",
 		"root/k8s/clusterrole.yaml":     "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: reader}\nrules: [{apiGroups: [\"\"], resources: [pods], verbs: [get]}]\n",
 		"root/k8s/deployment.yaml": `apiVersion: apps/v1
@@ -181,12 +181,7 @@ func (w *world) cmpServer(name, cache string, env ...string) string {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		ended := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait()
-		ended.Stop()
-	})
+	w.t.Cleanup(func() { stop(cmd) })
 	for range 200 {
 		if exists(filepath.Join(sockets, "trustomize.sock")) {
 			return sockets
@@ -195,6 +190,14 @@ func (w *world) cmpServer(name, cache string, env ...string) string {
 	}
 	w.t.Fatalf("the cmp-server did not start: %s", output.String())
 	return ""
+}
+
+// stop ends a server that was started.
+func stop(cmd *exec.Cmd) {
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	ended := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+	_ = cmd.Wait()
+	ended.Stop()
 }
 
 // application is what the repo-server is asked for.
