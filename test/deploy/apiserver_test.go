@@ -39,6 +39,7 @@ type cluster struct {
 	url     string
 	client  *http.Client
 	process *exec.Cmd
+	ended   chan error // what became of the process
 	dir     string
 	kinds   sync.Map // apiVersion to map of kind to resource
 }
@@ -57,7 +58,7 @@ func startCluster() (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{dir: dir}
+	c := &cluster{dir: dir, ended: make(chan error, 1)}
 	started = c
 	port, err := freePort()
 	if err != nil {
@@ -82,6 +83,7 @@ func startCluster() (*cluster, error) {
 	if err := c.process.Start(); err != nil {
 		return nil, err
 	}
+	go func() { c.ended <- c.process.Wait() }()
 	c.url = "https://127.0.0.1:" + strconv.Itoa(port)
 	if err := c.wait(); err != nil {
 		said, _ := os.ReadFile(log.Name())
@@ -96,7 +98,7 @@ func stopCluster() {
 	}
 	if started.process != nil && started.process.Process != nil {
 		started.process.Process.Kill() // its store goes with it
-		started.process.Wait()
+		<-started.ended
 	}
 	os.RemoveAll(started.dir)
 }
@@ -134,11 +136,10 @@ func writeCredentials(dir string) error {
 
 // wait returns when the server is ready, which wants its own certificate first.
 func (c *cluster) wait() error {
-	ended := make(chan error, 1)
-	go func() { ended <- c.process.Wait() }()
 	for range 600 {
 		select {
-		case err := <-ended:
+		case err := <-c.ended:
+			c.ended <- err
 			return fmt.Errorf("kube-apiserver ended: %v", err)
 		case <-time.After(100 * time.Millisecond):
 		}
