@@ -298,3 +298,31 @@ func eventually(t *testing.T, want string, ask func() error) {
 	}
 	check(t, ask(), want)
 }
+
+// TestGoBack: applying ArgoCD's own manifests again, as the README says, takes
+// away everything that the component added to the repo-server.
+func TestGoBack(t *testing.T) {
+	c := installed(t)
+	with := find(t, build(t, "example"), "Deployment", "argocd-repo-server")
+	without := find(t, build(t, "plain"), "Deployment", "argocd-repo-server")
+	t.Cleanup(func() {
+		if err := c.store(with); err != nil {
+			t.Error(err)
+		}
+	})
+	if !strings.Contains(stored(t, c, with), "trustomize") {
+		t.Fatal("the sidecar is not there")
+	}
+	if err := c.store(without); err != nil {
+		t.Fatal(err)
+	}
+	var left struct{ Spec map[string]any }
+	if err := yaml.Unmarshal([]byte(stored(t, c, with)), &left); err != nil {
+		t.Fatal(err)
+	}
+	for _, added := range []string{"trustomize", "ask-pass", "ARGOCD_ASK_PASS_SOCK"} {
+		if text, err := yaml.Marshal(left.Spec); err != nil || strings.Contains(string(text), added) {
+			t.Errorf("%s is left: %v\n%s", added, err, text)
+		}
+	}
+}

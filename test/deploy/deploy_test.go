@@ -46,7 +46,7 @@ func (m module) dir() (string, error) {
 }
 
 // installation returns a copy of deploy/ with ArgoCD's manifests where its
-// example wants them.
+// example wants them, and a folder plain beside it with nothing else.
 var installation = sync.OnceValues(func() (string, error) {
 	argo, err := argoCD.dir()
 	if err != nil {
@@ -63,7 +63,19 @@ var installation = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return dir, os.WriteFile(filepath.Join(dir, "example", "install.yaml"), manifests, 0o600)
+	if err := os.Mkdir(filepath.Join(dir, "plain"), 0o755); err != nil {
+		return "", err
+	}
+	for name, data := range map[string][]byte{
+		"example/install.yaml":     manifests,
+		"plain/install.yaml":       manifests,
+		"plain/kustomization.yaml": []byte("namespace: argocd\nresources: [install.yaml]\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
 })
 
 // object is a document of a build.

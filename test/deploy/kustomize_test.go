@@ -254,23 +254,6 @@ func TestAskpass(t *testing.T) {
 // TestNothingElse: over ArgoCD's own manifests, the components change one
 // Deployment and add three objects.
 func TestNothingElse(t *testing.T) {
-	dir, err := installation()
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain := filepath.Join(dir, "plain")
-	if err := os.MkdirAll(plain, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	manifests, err := os.ReadFile(filepath.Join(dir, "example", "install.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, data := range map[string][]byte{"install.yaml": manifests, "kustomization.yaml": []byte("namespace: argocd\nresources: [install.yaml]\n")} {
-		if err := os.WriteFile(filepath.Join(plain, name), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	before := map[string]object{}
 	for _, o := range build(t, "plain") {
 		before[o.String()] = o
