@@ -412,7 +412,22 @@ func exampleRepository(t *testing.T, work, name string) string {
 	t.Helper()
 	dir := filepath.Join(work, "_cmp_server", name)
 	for path, text := range map[string]string{
-		"base/kustomization.yaml": "resources: [deployment.yaml]\n",
+		"base/kustomization.yaml": "resources: [deployment.yaml, others.yaml]\n",
+		"base/others.yaml": `apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web}
+data: {a: b}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+`,
 		"base/deployment.yaml": `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
