@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/trustomize/trustomize/internal/rekor/rekortest"
 )
 
 // TestCrash leaves what a process leaves that is killed at each step of a
@@ -204,5 +206,44 @@ func TestSpoolRace(t *testing.T) {
 	b.flush()
 	if b.log.Len() != 3 || len(b.names(spooled)) != 0 || len(b.names(bundles)) != 3 {
 		t.Errorf("%d entries, left %v, bundles %v", b.log.Len(), b.names(spooled), b.names(bundles))
+	}
+}
+
+// TestSpoolV1 does with a Rekor v1 what the others do with a v2.
+func TestSpoolV1(t *testing.T) {
+	for name, key := range testKeys(t) {
+		t.Run(name, func(t *testing.T) {
+			b, log := newBench(t, key), rekortest.NewV1(t)
+			b.Log, b.Client = &Log{URL: log.URL, Version: 1, Key: log.Key}, log.Client
+			for n := range 3 {
+				if record := b.record(n); !record.Spooled {
+					t.Errorf("%+v", record)
+				}
+			}
+			log.Lose.Store(true)
+			for _, d := range b.flush() {
+				if d.Err == nil {
+					t.Errorf("%+v", d)
+				}
+			}
+			log.Lose.Store(false)
+			for _, d := range b.flush() {
+				if d.Err != nil || !d.Known || d.Index < 0 {
+					t.Errorf("%+v", d)
+				}
+			}
+			if log.Len() != 3 || len(b.names(spooled)) != 0 {
+				t.Errorf("%d entries, left %v", log.Len(), b.names(spooled))
+			}
+			b.Spool = false
+			other := newBench(t, key)
+			other.Log, other.Client, other.Spool = b.Log, b.Client, false
+			if record := other.record(1); !record.Known || log.Len() != 3 {
+				t.Errorf("%+v, %d entries", record, log.Len())
+			}
+			if record := other.record(4); record.Known || record.Index != 3 {
+				t.Errorf("%+v", record)
+			}
+		})
 	}
 }
