@@ -93,7 +93,7 @@ func FlushAfter(ctx context.Context, req Request, result *Result) error {
 		}
 	})
 	if err == nil && left > 0 {
-		err = fmt.Errorf("%d statements wait to be logged; trustomize log flush delivers them: %w", left, first)
+		err = fmt.Errorf("statements that wait to be logged: %d; trustomize log flush delivers them: %w", left, first)
 	}
 	return err
 }

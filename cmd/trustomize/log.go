@@ -111,7 +111,7 @@ func (a *app) flush(ctx context.Context, req trustomize.Request, none bool) erro
 		}
 	}
 	if left > 0 {
-		return fmt.Errorf("log flush: %d of %d statements were not delivered", left, len(all))
+		return fmt.Errorf("log flush: not delivered: %d of %d", left, len(all))
 	}
 	return nil
 }
