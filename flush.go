@@ -84,34 +84,38 @@ func FlushAfter(ctx context.Context, req Request, result *Result) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, flushBudget)
 	defer cancel()
-	var left int
+	var left, delivered int
 	var first error
 	err = flush(ctx, req, p, store, func(d Delivery) {
-		if d.Err != nil {
-			left++
-			first = cmp.Or(first, d.Err)
+		if d.Err == nil {
+			delivered++
+			return
 		}
+		left++
+		first = cmp.Or(first, d.Err)
 	})
-	if err == nil && left > 0 {
-		err = fmt.Errorf("statements that wait to be logged: %d; trustomize log flush delivers them: %w", left, first)
+	if err != nil || left == 0 || delivered > 0 && ctx.Err() != nil {
+		return err // the log works, and the next build goes on
 	}
-	return err
+	return fmt.Errorf("statements that wait to be logged: %d; trustomize log flush delivers them: %w", left, first)
 }
 
-// flush delivers, with the lock held, and notes whether a log has failed.
+// flush delivers, with the lock held, and notes whether all that was sent to a
+// log has failed.
 func flush(ctx context.Context, req Request, p *policy.Policy, store *cache.Cache, tell func(Delivery)) error {
 	f := &provenance.Flusher{Store: store, Client: req.HTTPClient}
 	for i, log := range p.Spec.Log.Rekor {
 		f.Logs = append(f.Logs, &provenance.Log{URL: log.URL, Version: log.Version, Key: p.LogKeys()[i].Public})
 	}
-	var failed bool
+	var failed, delivered bool
 	err := f.Flush(ctx, func(d Delivery) {
 		var atLog *provenance.Error
 		failed = failed || errors.As(d.Err, &atLog)
+		delivered = delivered || d.Err == nil
 		tell(d)
 	})
 	when := time.Time{}
-	if failed {
+	if failed && !delivered {
 		when = req.Now
 	}
 	return errors.Join(err, store.SetFailed(spool, when))

@@ -111,6 +111,31 @@ func TestFlushAfterEnds(t *testing.T) {
 	}
 }
 
+// TestFlushAfterSlow has a log that takes one statement and keeps the next one
+// waiting: it works, so that is no failure, and the next build goes on.
+func TestFlushAfterSlow(t *testing.T) {
+	f, log := spooling(t)
+	result := f.spool(t)
+	f.req.Options.Reorder = "legacy" // another statement
+	f.spool(t)
+	slow := true
+	log.Fault = func(_ http.ResponseWriter, r *http.Request) bool {
+		if !slow || log.Len() == 0 {
+			return false
+		}
+		io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+		return true
+	}
+	if err := FlushAfter(context.Background(), f.req, result); err != nil || log.Len() != 1 {
+		t.Errorf("%v, %d entries", err, log.Len())
+	}
+	slow = false
+	if err := FlushAfter(context.Background(), f.req, result); err != nil || log.Len() != 2 {
+		t.Errorf("%v, %d entries", err, log.Len())
+	}
+}
+
 func TestFlush(t *testing.T) {
 	f, log := spooling(t)
 	f.spool(t)

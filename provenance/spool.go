@@ -156,7 +156,7 @@ func parseSpool(data []byte, name string, logs []*Log) (*waiting, error) {
 			return w, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: %s, version %d", ErrOtherLog, entry.Log.URL, entry.Log.Version)
+	return nil, fmt.Errorf("%w: %.200s, version %d", ErrOtherLog, entry.Log.URL, entry.Log.Version)
 }
 
 // checkWaiting holds a spool entry against all that can be known without the
