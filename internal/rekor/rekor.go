@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	httptransport "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
@@ -128,6 +129,15 @@ type v2 struct {
 // maxAnswer bounds the size in bytes of a log's answer.
 const maxAnswer = 10 << 20
 
+// Where one client of a Rekor v2 leaves while it waits, others that wait at the
+// same time are told that they had (tessera v1.0.2, PublicationAwaiter.Await),
+// until the log looks at its checkpoint the next time. Their entries are logged.
+const (
+	clientLeft = 499 // nginx's status, and grpc-gateway's for a cancelled call
+	askAgain   = 2   // times, so long after one another
+	askAfter   = 1100 * time.Millisecond
+)
+
 // Add implements sign.RekorV2Client.
 func (c *v2) Add(ctx context.Context, entry any) (*protorekor.TransparencyLogEntry, error) {
 	request, ok := entry.(*rekortilespb.HashedRekordRequestV002)
@@ -141,28 +151,45 @@ func (c *v2) Add(ctx context.Context, entry any) (*protorekor.TransparencyLogEnt
 		return nil, err
 	}
 	c.known = false
+	for again := 0; ; again++ {
+		resp, answer, err := c.post(ctx, body)
+		switch {
+		case err != nil:
+			return nil, err
+		case resp.StatusCode == http.StatusConflict:
+			return c.readBack(ctx, request, resp.Header, answer)
+		case resp.StatusCode == http.StatusCreated:
+			return parseEntry(answer)
+		case resp.StatusCode != clientLeft || again == askAgain:
+			return nil, fmt.Errorf("status %s: %.200q", resp.Status, answer)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(askAfter):
+		}
+	}
+}
+
+func (c *v2) post(ctx context.Context, body []byte) (*http.Response, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath("log/entries").String(), bytes.NewReader(body))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	switch {
-	case err != nil:
-		return nil, err
-	case resp.StatusCode == http.StatusConflict:
-		return c.readBack(ctx, request, resp.Header, answer)
-	case resp.StatusCode != http.StatusCreated:
-		return nil, fmt.Errorf("status %s: %.200q", resp.Status, answer)
-	}
-	var tle protorekor.TransparencyLogEntry
-	if err := protojson.Unmarshal(answer, &tle); err != nil {
+	return resp, answer, err
+}
+
+func parseEntry(answer []byte) (*protorekor.TransparencyLogEntry, error) {
+	var entry protorekor.TransparencyLogEntry
+	if err := protojson.Unmarshal(answer, &entry); err != nil {
 		return nil, fmt.Errorf("its answer is malformed: %w", err)
 	}
-	return &tle, nil
+	return &entry, nil
 }

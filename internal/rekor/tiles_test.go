@@ -285,3 +285,31 @@ func TestReadBackEnds(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestClientLeft has a log take one client for another that has left: its entry
+// is there when it is asked again.
+func TestClientLeft(t *testing.T) {
+	log, e := rekortest.New(t), newEnvelope(t)
+	left := 1
+	log.Fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || left == 0 {
+			return false
+		}
+		left--
+		fault := log.Fault
+		log.Fault = nil
+		log.ServeHTTP(httptest.NewRecorder(), r)
+		log.Fault = fault
+		w.WriteHeader(499)
+		return true
+	}
+	entry, known, err := e.log(log)
+	if err != nil || !known || entry.GetLogIndex() != 0 || log.Len() != 1 {
+		t.Errorf("%v, known %v, %v, %d entries", entry, known, err, log.Len())
+	}
+	// It does not go on for ever.
+	left = 100
+	if _, _, err := e.log(log); err == nil || !strings.Contains(err.Error(), "status 499") || left < 90 {
+		t.Errorf("%v, asked %d times", err, 100-left)
+	}
+}
