@@ -118,29 +118,33 @@ func (w *world) rendered(t *testing.T, sockets string) []*unstructured.Unstructu
 	return objects
 }
 
-// applications makes n repositories of Applications over one base.
-func (w *world) applications(n int) {
+// many makes a repository of n Applications over one base.
+func (w *world) many(n int) {
 	for i := range n {
-		name := fmt.Sprintf("app%d", i)
-		write(w.t, w.file("git/acme/"+name+"/deploy/kustomization.yaml"), fmt.Sprintf("resources: [\"https://github.com/acme/base?ref=main\"]\nnameSuffix: \"-%d\"\n", i))
-		w.sign(name)
+		write(w.t, w.file(fmt.Sprintf("git/acme/many/%d/kustomization.yaml", i)), fmt.Sprintf("resources: [\"https://github.com/acme/base?ref=main\"]\nnameSuffix: \"-%d\"\n", i))
 	}
+	w.sign("many")
+}
+
+// oneOf is the request for one of them.
+func oneOf(i int) *apiclient.ManifestRequest {
+	return application(func(q *apiclient.ManifestRequest) {
+		q.Repo = &v1alpha1.Repository{Repo: "https://github.com/acme/many.git"}
+		q.AppName, q.ApplicationSource.Path = fmt.Sprintf("web-%d", i), strconv.Itoa(i)
+	})
 }
 
 // TestMany renders many Applications at once through one cmp-server.
 func TestMany(t *testing.T) {
 	const n = 50
 	w := newWorld(t)
-	w.applications(n)
+	w.many(n)
 	sockets := w.cmpServer("one", "cache")
 	t.Setenv("ARGOCD_PLUGINSOCKFILEPATH", sockets)
 	var wait sync.WaitGroup
 	for i := range n {
 		wait.Go(func() {
-			objects, err := w.render(t, application(func(q *apiclient.ManifestRequest) {
-				q.Repo = &v1alpha1.Repository{Repo: fmt.Sprintf("https://github.com/acme/app%d.git", i)}
-				q.AppName = fmt.Sprintf("web-%d", i)
-			}))
+			objects, err := w.render(t, oneOf(i))
 			if err != nil {
 				t.Errorf("Application %d: %v", i, err)
 				return

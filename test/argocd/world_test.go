@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,9 +174,16 @@ func (w *world) cmpServer(name, cache string, env ...string) string {
 		w.t.Fatal(err)
 	}
 	write(w.t, filepath.Join(config, "plugin.yaml"), string(data))
+	w.serveCMP(config, sockets, "trustomize", append([]string{"ARGOCD_CMP_WORKDIR=" + work,
+		"TRUSTOMIZE_POLICY=" + w.file("policy.yaml"), "TRUSTOMIZE_CACHE=" + w.file(cache)}, env...)...)
+	return sockets
+}
+
+// serveCMP runs a cmp-server until the test ends.
+func (w *world) serveCMP(config, sockets, name string, env ...string) {
+	w.t.Helper()
 	cmd := exec.Command(filepath.Join(bin, "cmpserver"), config)
-	cmd.Env = append(append(w.env, "ARGOCD_PLUGINSOCKFILEPATH="+sockets, "ARGOCD_CMP_WORKDIR="+work,
-		"TRUSTOMIZE_POLICY="+w.file("policy.yaml"), "TRUSTOMIZE_CACHE="+w.file(cache)), env...)
+	cmd.Env = append(append(slices.Clone(w.env), "ARGOCD_PLUGINSOCKFILEPATH="+sockets), env...)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
@@ -183,13 +191,12 @@ func (w *world) cmpServer(name, cache string, env ...string) string {
 	}
 	w.t.Cleanup(func() { stop(cmd) })
 	for range 200 {
-		if exists(filepath.Join(sockets, "trustomize.sock")) {
-			return sockets
+		if exists(filepath.Join(sockets, name+".sock")) {
+			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	w.t.Fatalf("the cmp-server did not start: %s", output.String())
-	return ""
 }
 
 // stop ends a server that was started.
