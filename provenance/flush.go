@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"sync"
 
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 )
@@ -48,9 +49,15 @@ type Delivery struct {
 // time was over.
 var ErrNotTried = errors.New("it was not tried")
 
-// patience is how many entries in a row may fail before a log is taken to be
-// down.
-const patience = 3
+const (
+	// patience is how many entries may fail, with none delivered in between,
+	// before a log is taken to be down.
+	patience = 3
+
+	// atOnce is how many entries are on their way at the same time. A Rekor v2
+	// answers when its next checkpoint is out, a second or more later.
+	atOnce = 8
+)
 
 // Flush delivers what the spool holds and tells of each entry. Of two processes
 // that do so at once, both find the same entries: the caller lets in one.
@@ -59,30 +66,49 @@ func (f *Flusher) Flush(ctx context.Context, tell func(Delivery)) error {
 	if err != nil {
 		return err
 	}
+	var mu sync.Mutex // of failed and tell
 	failed := 0
-	for _, name := range names {
-		if failed == patience || ctx.Err() != nil {
-			tell(Delivery{Name: name, Index: -1, Err: ErrNotTried})
-			continue
+	works := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return failed < patience && ctx.Err() == nil
+	}
+	one := func(name string) {
+		d := Delivery{Name: name, Index: -1, Err: ErrNotTried}
+		if works() {
+			d = f.deliver(ctx, name)
 		}
-		d, err := f.deliver(ctx, name)
+		mu.Lock()
+		defer mu.Unlock()
 		var atLog *Error
 		switch {
-		case errors.Is(err, os.ErrNotExist):
-			continue // somebody delivered it
-		case errors.As(err, &atLog):
+		case errors.Is(d.Err, os.ErrNotExist):
+			return // somebody delivered it
+		case errors.As(d.Err, &atLog):
 			failed++
-		case err == nil:
+		case d.Err == nil:
 			failed = 0
 		}
-		tell(d.because(f.setAside(name, err)))
+		tell(d)
 	}
+	slots := make(chan struct{}, atOnce)
+	var wait sync.WaitGroup
+	for _, name := range names {
+		slots <- struct{}{}
+		wait.Go(func() {
+			one(name)
+			<-slots
+		})
+	}
+	wait.Wait()
 	return nil
 }
 
-func (d Delivery) because(err error) Delivery {
+// deliver delivers one entry, and moves it aside if it is damaged.
+func (f *Flusher) deliver(ctx context.Context, name string) Delivery {
+	d, err := f.send(ctx, name)
 	if err != nil {
-		d.Err, d.Index = err, -1
+		d.Index, d.Err = -1, f.setAside(name, err)
 	}
 	return d
 }
@@ -100,9 +126,9 @@ func (f *Flusher) setAside(name string, err error) error {
 	return &DamagedError{fmt.Errorf("%w; it lies in %s now", damaged.Err, place)}
 }
 
-// deliver logs one entry, unless the store has it with its proof: then a
+// send logs one entry, unless the store has it with its proof: then a
 // process was killed between storing that and removing the entry.
-func (f *Flusher) deliver(ctx context.Context, name string) (Delivery, error) {
+func (f *Flusher) send(ctx context.Context, name string) (Delivery, error) {
 	d := Delivery{Name: name, Index: -1}
 	w, err := readSpool(f.Store, name, f.Logs)
 	if err != nil {
