@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -68,28 +69,49 @@ spec:
     overrides: {images: ["nginx=registry.example/**"]}
 `
 
+// template is a directory with keys and signed repositories, made once: a world
+// begins as a copy.
+var template = sync.OnceValues(func() (string, error) { return os.MkdirTemp(bin, "template") })
+
 // newWorld makes a world in which every repository is signed.
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "w") // short: sockets' paths are
+	origin, err := template()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	w := &world{t: t, dir: dir}
-	write(t, w.file("gitconfig"), "[user]\n\tname = Suite\n\temail = suite@example.com\n[init]\n\tdefaultBranch = main\n[safe]\n\tdirectory = *\n[uploadpack]\n\tallowAnySHA1InWant = true\n")
+	w := &world{t: t, dir: origin}
+	if !exists(w.file("done")) {
+		w.populate()
+	}
+	if w.dir, err = os.MkdirTemp("", "w"); err != nil { // short: sockets' paths are
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(w.dir) })
+	w.run(w.dir, "cp", "-a", origin+"/.", w.dir)
 	w.serve()
-	w.env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+w.file("gitconfig"), "COSIGN_PASSWORD=suite", "SSL_CERT_FILE="+w.file("ca.pem"), "PATH="+bin+":"+os.Getenv("PATH"))
-	w.run(dir, "trustomize", "keys", "generate", "--output-key-prefix", "sources")
-	w.run(dir, "trustomize", "keys", "generate", "--output-key-prefix", "manifests")
+	w.environ()
 	w.policy("{mode: none}")
+	return w
+}
+
+// populate makes what worlds are copies of.
+func (w *world) populate() {
+	write(w.t, w.file("gitconfig"), "[user]\n\tname = Suite\n\temail = suite@example.com\n[init]\n\tdefaultBranch = main\n[safe]\n\tdirectory = *\n[uploadpack]\n\tallowAnySHA1InWant = true\n")
+	w.environ()
+	w.run(w.dir, "trustomize", "keys", "generate", "--output-key-prefix", "sources")
+	w.run(w.dir, "trustomize", "keys", "generate", "--output-key-prefix", "manifests")
 	for name, text := range repositories() {
-		write(t, w.file("git/acme/"+name), text)
+		write(w.t, w.file("git/acme/"+name), text)
 	}
 	for _, name := range []string{"root", "base", "app"} {
 		w.sign(name)
 	}
-	return w
+	write(w.t, w.file("done"), "")
+}
+
+func (w *world) environ() {
+	w.env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+w.file("gitconfig"), "COSIGN_PASSWORD=suite", "SSL_CERT_FILE="+w.file("ca.pem"), "PATH="+bin+":"+os.Getenv("PATH"))
 }
 
 func (w *world) file(name string) string { return filepath.Join(w.dir, name) }
