@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
 	"os"
@@ -31,7 +32,8 @@ import (
 type world struct {
 	t      testing.TB
 	dir    string
-	server string // of git, https
+	server string                   // of git, https
+	guard  func(*http.Request) bool // whom it lets in; nil for everybody
 	env    []string
 }
 
@@ -143,7 +145,14 @@ func (w *world) serve() {
 	handler := &cgi.Handler{Path: filepath.Join(exec, "git-http-backend"), Env: []string{
 		"GIT_PROJECT_ROOT=" + w.file("git"), "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=" + w.file("gitconfig"),
 	}}
-	server := httptest.NewTLSServer(handler)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if w.guard != nil && !w.guard(r) {
+			rw.Header().Set("WWW-Authenticate", "Basic realm=suite")
+			rw.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		handler.ServeHTTP(rw, r)
+	}))
 	w.t.Cleanup(server.Close)
 	w.server = server.URL
 	write(w.t, w.file("ca.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
