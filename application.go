@@ -63,8 +63,12 @@ func (a *Application) named() string { return fmt.Sprintf("Application %q", a.Na
 // overridden refuses the changes that the policy's entry does not allow.
 func overridden(a *Application, o Options, entry *policy.Application, id identity.Identity) []*refusal.Refusal {
 	var refusals []*refusal.Refusal
-	if err := a.Overrides.Check(); err != nil {
-		refusals = append(refusals, &refusal.Refusal{Code: refusal.Remote, Source: string(id), Reason: "override " + oneLine(err.Error())})
+	for _, problem := range a.Overrides.Check() {
+		code := refusal.Unsupported
+		if problem.Leads {
+			code = refusal.Remote
+		}
+		refusals = append(refusals, &refusal.Refusal{Code: code, Source: string(id), Reason: "override " + oneLine(problem.Text)})
 	}
 	for _, v := range a.changes(o) {
 		if entry.Overrides.Allows(v) {

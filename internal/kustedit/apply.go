@@ -23,8 +23,8 @@ import (
 // kustomization's directory; none when nothing is there. It must not reach
 // outside of what was verified.
 func (e *Edits) Apply(content []byte, find func(pattern string) []string) ([]byte, error) {
-	if err := e.Check(); err != nil {
-		return nil, err
+	if problems := e.Check(); len(problems) > 0 {
+		return nil, errors.New(problems[0].Text)
 	}
 	s := &session{file: konfig.DefaultKustomizationFileName(), fs: filesys.MakeFsInMemory()}
 	if err := s.fs.WriteFile(s.file, content); err != nil {

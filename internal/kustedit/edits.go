@@ -79,10 +79,10 @@ func (e *Edits) Values() []Value {
 		add("replicas", "replicas."+r.Name, fmt.Sprintf("%s=%d", r.Name, r.Count))
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.CommonLabels)) {
-		add("commonLabels", "commonLabels."+key, key+"="+e.CommonLabels[key])
+		add("commonLabels", "commonLabels."+key, key+"="+unquoted(e.CommonLabels[key]))
 	}
 	for _, key := range slices.Sorted(maps.Keys(e.CommonAnnotations)) {
-		add("commonAnnotations", "commonAnnotations."+key, key+"="+e.CommonAnnotations[key])
+		add("commonAnnotations", "commonAnnotations."+key, key+"="+unquoted(e.CommonAnnotations[key]))
 	}
 	add("namespace", "namespace", e.Namespace)
 	for i := range e.Patches {
@@ -92,6 +92,15 @@ func (e *Edits) Values() []Value {
 		all = append(all, Value{Kind: "components", Field: fmt.Sprintf("components[%d]", i), Text: path.Clean(text)})
 	}
 	return all
+}
+
+// unquoted is a value as the edit commands take it: they read KEY:VALUE, where
+// VALUE may be quoted.
+func unquoted(value string) string {
+	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return value
 }
 
 // parseImage reads an image as "kustomize edit set image" does (v5.8.2). "*"
@@ -119,26 +128,40 @@ func kept(part string) string {
 	return part
 }
 
-// Check refuses edits that no policy can allow: what a command would take for
-// an option, and what would lead out of the source.
-func (e *Edits) Check() error {
-	var errs []error
+// Problem is an edit that no policy can allow.
+type Problem struct {
+	Text  string
+	Leads bool // out of the source
+}
+
+// Check finds edits that no policy can allow: what would lead out of the source,
+// and what a command would take for something else than it is here.
+func (e *Edits) Check() []Problem {
+	var all []Problem
 	for _, v := range e.Values() {
 		if strings.HasPrefix(v.Text, "-") && v.Kind != "nameSuffix" && v.Kind != "namePrefix" {
-			errs = append(errs, fmt.Errorf("%s: %q begins with a dash", v.Field, v.Text))
+			all = append(all, Problem{Text: fmt.Sprintf("%s: %q begins with a dash", v.Field, v.Text)})
+		}
+	}
+	for name, values := range map[string]map[string]string{"commonLabels": e.CommonLabels, "commonAnnotations": e.CommonAnnotations} {
+		for key := range values {
+			if key == "" || strings.Contains(key, ":") {
+				all = append(all, Problem{Text: fmt.Sprintf("%s: want a key without a colon, not %q", name, key)})
+			}
 		}
 	}
 	for i, text := range e.Components {
 		if text == "" || !local(text) {
-			errs = append(errs, fmt.Errorf("components[%d]: want a directory of the application's own repository, not %q", i, giturl.Redact(text)))
+			all = append(all, Problem{fmt.Sprintf("components[%d]: want a directory of the application's own repository, not %q", i, giturl.Redact(text)), true})
 		}
 	}
 	for i := range e.Patches {
 		if p := e.Patches[i].Path; p != "" && !local(p) {
-			errs = append(errs, fmt.Errorf("patches[%d].path: want a file of the application's own repository, not %q", i, giturl.Redact(p)))
+			all = append(all, Problem{fmt.Sprintf("patches[%d].path: want a file of the application's own repository, not %q", i, giturl.Redact(p)), true})
 		}
 	}
-	return errors.Join(errs...)
+	slices.SortFunc(all, func(a, b Problem) int { return strings.Compare(a.Text, b.Text) })
+	return all
 }
 
 // local reports whether kustomize can take a text for nothing but a path.

@@ -63,6 +63,7 @@ func TestApply(t *testing.T) {
 		"component outside":  {Edits{Components: []string{"../../x"}}, []string{"error: there is no"}},
 		"component remote":   {Edits{Components: []string{"https://github.com/acme/x"}}, []string{"error: application's own repository"}},
 		"component absolute": {Edits{Components: []string{"/etc"}}, []string{"error: there is no"}},
+		"a colon in a key":   {Edits{CommonAnnotations: map[string]string{"a:evil": "b"}}, []string{"error: want a key without a colon"}},
 		"an option":          {Edits{Images: []string{"--help"}}, []string{"error: begins with a dash"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +120,7 @@ func TestPatched(t *testing.T) {
 func TestValues(t *testing.T) {
 	e := Edits{
 		NamePrefix: "a-", Images: []string{"nginx=r/x:1", "b@sha256:2", "c=*:3", "d=e"}, Replicas: []Replica{{"web", 2}},
-		CommonLabels: map[string]string{"b": "2", "a": "1"}, Components: []string{"c"},
+		CommonLabels: map[string]string{"b": "2", "a": `"1"`}, Components: []string{"c"},
 	}
 	var got []string
 	for _, v := range e.Values() {
