@@ -71,6 +71,9 @@ func overridden(a *Application, o Options, entry *policy.Application, id identit
 		refusals = append(refusals, &refusal.Refusal{Code: code, Source: string(id), Reason: "override " + oneLine(problem.Text)})
 	}
 	for _, v := range a.changes(o) {
+		if v.Image != nil && !entry.Overrides.AllowsName(v) {
+			a.Overrides.SameName = append(a.Overrides.SameName, v.Image.Name)
+		}
 		if entry.Overrides.Allows(v) {
 			continue
 		}

@@ -87,6 +87,13 @@ func (o *Overrides) Allows(v kustedit.Value) bool {
 	})
 }
 
+// AllowsName reports whether the change of an image may change its name too.
+func (o *Overrides) AllowsName(v kustedit.Value) bool {
+	return slices.ContainsFunc(o.Images, func(pattern string) bool {
+		return pattern == anyValue || strings.Contains(pattern, "=") && allowsImage(pattern, v)
+	})
+}
+
 // plainImage is an image's name that, as the regular expression that kustomize
 // takes it for, matches itself alone, or what differs from it where it has a
 // dot.

@@ -35,6 +35,9 @@ func (e *Edits) Apply(content []byte, find func(pattern string) []string) ([]byt
 			return nil, err
 		}
 	}
+	if err := e.keepsNames(content, s); err != nil {
+		return nil, err
+	}
 	if err := s.change(func(k *types.Kustomization) error {
 		k.Patches = append(k.Patches, e.Patches...)
 		return e.addComponents(k, find)
@@ -42,6 +45,38 @@ func (e *Edits) Apply(content []byte, find func(pattern string) []string) ([]byt
 		return nil, err
 	}
 	return s.fs.ReadFile(s.file)
+}
+
+// keepsNames holds that images whose names may not change have the names that the
+// kustomization gave them.
+func (e *Edits) keepsNames(content []byte, s *session) error {
+	if len(e.SameName) == 0 {
+		return nil
+	}
+	edited, err := s.fs.ReadFile(s.file)
+	if err != nil {
+		return err
+	}
+	var before, after types.Kustomization
+	if err := errors.Join(before.Unmarshal(content), after.Unmarshal(edited)); err != nil {
+		return err
+	}
+	for _, name := range e.SameName {
+		if want, got := renamed(before.Images, name), renamed(after.Images, name); got != want {
+			return fmt.Errorf("image %q is %q in the kustomization and would become %q; the policy lets its tag and digest be changed, not its name: write %[1]s=*:TAG", name, want, got)
+		}
+	}
+	return nil
+}
+
+// renamed is the name that an image gets.
+func renamed(images []types.Image, name string) string {
+	for _, one := range images {
+		if one.Name == name && one.NewName != "" {
+			return one.NewName
+		}
+	}
+	return name
 }
 
 // commands returns the edit commands, in ArgoCD's order. Where ArgoCD gives a

@@ -38,6 +38,10 @@ type Edits struct {
 	Patches                 []types.Patch     `json:"patches,omitempty"`
 	Components              []string          `json:"components,omitempty"`
 	IgnoreMissingComponents bool              `json:"ignoreMissingComponents,omitempty"`
+
+	// SameName are names of images of which only tag and digest may change. An
+	// image without a new name would undo the one that the kustomization gives.
+	SameName []string `json:"-"`
 }
 
 // Replica is how many replicas a Deployment, StatefulSet or ReplicaSet has.

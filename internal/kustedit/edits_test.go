@@ -15,6 +15,8 @@ namePrefix: old-
 images:
 - name: nginx
   newTag: "1"
+- name: redis
+  newName: r.example/redis
 labels:
 - pairs: {app: web}
 commonAnnotations: {team: one}
@@ -64,6 +66,9 @@ func TestApply(t *testing.T) {
 		"component remote":   {Edits{Components: []string{"https://github.com/acme/x"}}, []string{"error: application's own repository"}},
 		"component absolute": {Edits{Components: []string{"/etc"}}, []string{"error: there is no"}},
 		"a colon in a key":   {Edits{CommonAnnotations: map[string]string{"a:evil": "b"}}, []string{"error: want a key without a colon"}},
+		"a name undone":      {Edits{Images: []string{"redis:2"}, SameName: []string{"redis"}}, []string{`error: image "redis" is "r.example/redis" in the kustomization and would become "redis"`}},
+		"a name kept":        {Edits{Images: []string{"redis=*:2"}, SameName: []string{"redis"}}, []string{"newName: r.example/redis\n  newTag: \"2\"\n"}},
+		"a name never given": {Edits{Images: []string{"nginx:2"}, SameName: []string{"nginx"}}, []string{"- name: nginx\n  newTag: \"2\"\n"}},
 		"an option":          {Edits{Images: []string{"--help"}}, []string{"error: begins with a dash"}},
 	} {
 		t.Run(name, func(t *testing.T) {
