@@ -25,7 +25,7 @@ var floors = map[string]float64{
 	"internal/signature/sshsig": 1.5,
 	"internal/gitobject":        1.5,
 	"internal/kustfile":         1.5,
-	"internal/kustedit":         1.5,
+	"internal/kustedit":         1.75,
 	"policy":                    2,
 	"signer":                    2,
 	"provenance":                2,

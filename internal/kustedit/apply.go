@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/kustomize/kustomize/v5/commands/edit"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
+
+	"github.com/trustomize/trustomize/internal/kustfile"
 )
 
 // Apply returns the kustomization with the edits made. find returns the paths
@@ -25,6 +27,9 @@ import (
 func (e *Edits) Apply(content []byte, find func(pattern string) []string) ([]byte, error) {
 	if problems := e.Check(); len(problems) > 0 {
 		return nil, errors.New(problems[0].Text)
+	}
+	if err := kustfile.CheckAliases(content); err != nil {
+		return nil, err
 	}
 	s := &session{file: konfig.DefaultKustomizationFileName(), fs: filesys.MakeFsInMemory()}
 	if err := s.fs.WriteFile(s.file, content); err != nil {

@@ -105,16 +105,17 @@ func TestPatched(t *testing.T) {
 		patch types.Patch
 		want  string
 	}{
-		"target":          {types.Patch{Patch: "x", Target: target("Deployment", "web")}, "Deployment/web"},
-		"expression":      {types.Patch{Patch: "x", Target: target("Deployment", "web|.*")}, ""},
-		"dot":             {types.Patch{Patch: "x", Target: target("Deployment", "w.b")}, ""},
-		"no name":         {types.Patch{Patch: "x", Target: target("Deployment", "")}, ""},
-		"options":         {types.Patch{Patch: "x", Target: target("Deployment", "web"), Options: &types.PatchArgs{AllowKindChange: true}}, ""},
-		"merge":           {types.Patch{Patch: "apiVersion: v1\nkind: Service\nmetadata: {name: a.b}\n"}, "Service/a.b"},
-		"two":             {types.Patch{Patch: "apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\napiVersion: v1\nkind: B\nmetadata: {name: b}\n"}, ""},
-		"file":            {types.Patch{Path: "p.yaml"}, ""},
-		"not a resource":  {types.Patch{Patch: "[]"}, ""},
-		"target and file": {types.Patch{Path: "p.yaml", Target: target("Service", "web")}, "Service/web"},
+		"target":             {types.Patch{Patch: "x", Target: target("Deployment", "web")}, "Deployment/web"},
+		"expression":         {types.Patch{Patch: "x", Target: target("Deployment", "web|.*")}, ""},
+		"dot":                {types.Patch{Patch: "x", Target: target("Deployment", "w.b")}, ""},
+		"no name":            {types.Patch{Patch: "x", Target: target("Deployment", "")}, ""},
+		"options":            {types.Patch{Patch: "x", Target: target("Deployment", "web"), Options: &types.PatchArgs{AllowKindChange: true}}, ""},
+		"merge":              {types.Patch{Patch: "apiVersion: v1\nkind: Service\nmetadata: {name: a.b}\n"}, "Service/a.b"},
+		"two":                {types.Patch{Patch: "apiVersion: v1\nkind: A\nmetadata: {name: a}\n---\napiVersion: v1\nkind: B\nmetadata: {name: b}\n"}, ""},
+		"file":               {types.Patch{Path: "p.yaml"}, ""},
+		"an alias of itself": {types.Patch{Patch: "apiVersion: v1\nkind: Service\nmetadata: {name: a, x: &x [*x]}\n"}, ""},
+		"not a resource":     {types.Patch{Patch: "[]"}, ""},
+		"target and file":    {types.Patch{Path: "p.yaml", Target: target("Service", "web")}, "Service/web"},
 	} {
 		if got := patched(&c.patch); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

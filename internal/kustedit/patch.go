@@ -5,6 +5,8 @@ import (
 
 	"sigs.k8s.io/kustomize/api/provider"
 	"sigs.k8s.io/kustomize/api/types"
+
+	"github.com/trustomize/trustomize/internal/kustfile"
 )
 
 // plain is text that, as a regular expression, matches nothing but itself: the
@@ -25,7 +27,7 @@ func patched(p *types.Patch) string {
 	}
 	// Without a target, it is what the patch says of itself, as kustomize reads
 	// it. A file's patch is not known here.
-	if p.Patch == "" || p.Path != "" {
+	if p.Patch == "" || p.Path != "" || kustfile.CheckAliases([]byte(p.Patch)) != nil {
 		return ""
 	}
 	found, err := provider.NewDefaultDepProvider().GetResourceFactory().SliceFromBytes([]byte(p.Patch))
