@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -83,7 +82,7 @@ func build(ctx context.Context, req Request, report *Report, store *cache.Cache)
 		}
 	}
 	if !req.Dev && !report.Policy.Spec.Sign.None {
-		if err := checkReserved(report.Source, resources); err != nil {
+		if err := checkReserved(report, resources); err != nil {
 			return nil, err
 		}
 	}
@@ -95,25 +94,6 @@ func build(ctx context.Context, req Request, report *Report, store *cache.Cache)
 		return nil, err
 	}
 	return result, nil
-}
-
-// signingKey decides with which key a build is signed. Without one, it says
-// why.
-func signingKey(req Request, report *Report) (key *policy.KeyRef, unsigned string) {
-	sign := report.Policy.Spec.Sign
-	switch {
-	case req.Dev:
-		return nil, "dev build: the directory was taken as it is"
-	case sign.None:
-		return nil, "the policy says sign: none"
-	case len(report.Audited()) > 0:
-		return nil, "enforcing the policy would refuse this build"
-	case len(report.Graph.Unverified()) == 0:
-		return sign.Key, ""
-	case sign.UnverifiedKey == nil:
-		return nil, "a source passes unverified, and the policy has no sign.unverifiedKey"
-	}
-	return sign.UnverifiedKey, ""
 }
 
 // leaveUnsigned finishes a build without a signature. Of an audit that would
@@ -225,18 +205,21 @@ func original(g *resolver.Graph, text string) string {
 }
 
 // finish signs the resources and records how they came about.
-func finish(ctx context.Context, req Request, result *Result, ref *policy.KeyRef, resources resmap.ResMap, store *cache.Cache) error {
+func finish(ctx context.Context, req Request, result *Result, ref *policy.SigningKey, resources resmap.ResMap, store *cache.Cache) error {
 	spec := &result.Report.Policy.Spec
-	key, err := openKey(req, result.Report, ref)
+	key, err := openKey(ctx, req, result.Report, ref)
 	if err != nil {
 		return err
 	}
-	s := &signer.Signer{Key: key, Origin: result.Report.origin(req.Application), Match: selectors(spec.Sign.Match)}
-	manifest, err := sign(s, resources)
+	s := &signer.Signer{
+		Maker: signer.Keep(key, keptSignatures{store}), Origin: result.Report.origin(req.Application),
+		Match: selectors(spec.Sign.Match), EmbedSecrets: spec.Sign.EmbedSecrets,
+	}
+	manifest, err := sign(ctx, s, resources)
 	if err != nil {
 		return err
 	}
-	recorder := &provenance.Recorder{Signer: key, Public: key.Public.Public, Store: store, Client: req.HTTPClient}
+	recorder := &provenance.Recorder{Signer: key, Public: key.PublicKey().Public, Store: store, Client: req.HTTPClient}
 	recorder.Spool = spec.Log.Mode == policy.LogSpool
 	if len(spec.Log.Rekor) > 0 {
 		log := spec.Log.Rekor[0]
@@ -258,35 +241,4 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.KeyRef
 	result.Files, err = outputFiles(resources)
 	store.Trim(spec.Limits.CacheBytes)
 	return err
-}
-
-// openKey opens a signing key. By now every child process has ended.
-func openKey(req Request, report *Report, ref *policy.KeyRef) (*signer.Key, error) {
-	key, err := readKey(req, report, ref)
-	if err != nil {
-		return nil, fmt.Errorf("signing key: %w", err)
-	}
-	if name, ok := report.Policy.SignerOf(key.Public); ok {
-		return nil, fmt.Errorf("signing key: it is the key of signer %q as well; with one key for both, built output could pass for a source", name)
-	}
-	sign := report.Policy.Spec.Sign
-	if ref != sign.UnverifiedKey {
-		return key, nil
-	}
-	// Where the other key cannot be opened here, it signs nothing here either.
-	if normal, err := readKey(req, report, sign.Key); err == nil && normal.Public.Fingerprint == key.Public.Fingerprint {
-		return nil, errors.New("signing key: spec.sign.unverifiedKey is the key of spec.sign.key; what nobody vouches for must not be signed like the rest")
-	}
-	return key, nil
-}
-
-func readKey(req Request, report *Report, ref *policy.KeyRef) (*signer.Key, error) {
-	data := []byte(ref.PEM)
-	if ref.File != "" {
-		var err error
-		if data, err = os.ReadFile(report.Policy.Path(ref.File)); err != nil {
-			return nil, err
-		}
-	}
-	return signer.OpenKey(data, req.Password)
 }

@@ -2,6 +2,7 @@ package trustomize
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/sourceurl"
+	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/provenance"
 	"github.com/trustomize/trustomize/resolver"
 	"github.com/trustomize/trustomize/signer"
@@ -29,15 +31,22 @@ type manifest struct {
 
 // checkReserved refuses resources that come with an annotation that only a signer
 // sets, whether or not this build is signed: a source's old output would pass for
-// its output.
-func checkReserved(source string, resources resmap.ResMap) error {
+// its output. Where the policy says so, they are dropped instead.
+func checkReserved(report *Report, resources resmap.ResMap) error {
+	source := report.Source
 	var refusals []*refusal.Refusal
 	for _, r := range resources.Resources() {
+		if report.Policy.Spec.Sign.Existing == policy.ReplaceExisting {
+			if _, err := signer.ClearReserved(&r.RNode); err != nil {
+				return err
+			}
+			continue
+		}
 		var reserved *signer.ReservedError
 		if err := signer.CheckReserved(&r.RNode); errors.As(err, &reserved) {
 			refusals = append(refusals, &refusal.Refusal{
 				Code: refusal.Annotation, Source: source, Reason: reserved.Error(),
-				Hints: []string{"a source's own signature would pass for the signature of this build; remove the annotation there"},
+				Hints: []string{"a source's own signature would pass for the signature of this build; remove the annotation there", "or have the policy drop such: sign.existing: replace"},
 			})
 		}
 	}
@@ -48,10 +57,10 @@ func checkReserved(source string, resources resmap.ResMap) error {
 }
 
 // sign signs what is selected and prints everything.
-func sign(s *signer.Signer, resources resmap.ResMap) (*manifest, error) {
+func sign(ctx context.Context, s *signer.Signer, resources resmap.ResMap) (*manifest, error) {
 	m := &manifest{}
 	for _, r := range resources.Resources() {
-		if err := m.add(s, &r.RNode); err != nil {
+		if err := m.add(ctx, s, &r.RNode); err != nil {
 			return nil, err
 		}
 	}
@@ -79,24 +88,33 @@ func describeUnsigned(resources resmap.ResMap, printed []byte) (*manifest, error
 }
 
 // add signs one resource, if it is selected, and describes it.
-func (m *manifest) add(s *signer.Signer, r *kyaml.RNode) error {
-	describe := redacted
-	if s.Selects(r) {
-		describe = s.Sign
-		m.signed++
-	}
-	described, err := describe(r)
+func (m *manifest) add(ctx context.Context, s *signer.Signer, r *kyaml.RNode) error {
+	one := provenance.Descriptor{Name: signer.Name(r)}
+	described, err := redacted(r)
 	if err != nil {
 		return err
 	}
-	m.resources = append(m.resources, provenance.Descriptor{Name: signer.Name(r), Digest: sha256Of(described)})
+	if s.Selects(r) {
+		m.signed++
+		message, err := s.Sign(ctx, r)
+		if err != nil {
+			return err
+		}
+		if !signer.IsSecret(r) {
+			described = message
+		}
+	} else {
+		one.Annotations = map[string]any{provenance.AnnotationUnsigned: true}
+	}
+	one.Digest = sha256Of(described)
+	m.resources = append(m.resources, one)
 	return nil
 }
 
 // redactedDigest is the SHA-256 of the output as it is printed, but for the
 // values of Secrets: a digest of what can be guessed would tell it.
 func redactedDigest(resources resmap.ResMap, printed []byte) (string, error) {
-	if !slices.ContainsFunc(resources.Resources(), func(r *resource.Resource) bool { return isSecret(&r.RNode) }) {
+	if !slices.ContainsFunc(resources.Resources(), func(r *resource.Resource) bool { return signer.IsSecret(&r.RNode) }) {
 		return sha256Of(printed)["sha256"], nil
 	}
 	var docs [][]byte
@@ -111,7 +129,7 @@ func redactedDigest(resources resmap.ResMap, printed []byte) (string, error) {
 }
 
 func redacted(r *kyaml.RNode) ([]byte, error) {
-	if isSecret(r) {
+	if signer.IsSecret(r) {
 		r = r.Copy()
 		for _, field := range []string{"data", "stringData"} {
 			if err := r.PipeE(kyaml.Clear(field)); err != nil {
@@ -121,8 +139,6 @@ func redacted(r *kyaml.RNode) ([]byte, error) {
 	}
 	return signer.AsYAML(r)
 }
-
-func isSecret(r *kyaml.RNode) bool { return r.GetKind() == "Secret" }
 
 func sha256Of(data []byte) map[string]string {
 	sum := sha256.Sum256(data)

@@ -31,6 +31,7 @@ import (
 	"github.com/trustomize/trustomize/internal/sourceurl"
 	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/resolver"
+	"github.com/trustomize/trustomize/signer"
 )
 
 // Request says what to verify or build, and with what. Nothing is taken from
@@ -62,6 +63,7 @@ type Request struct {
 	Transport  http.RoundTripper                 // for files, archives and artifacts; follows no redirects
 	LookupEnv  func(string) (string, bool)       // variables that the policy names for credentials
 	Password   func() ([]byte, error)            // of the signing key, asked for when it is needed
+	KMS        signer.Plugins                    // for keys of the policy's in a KMS
 	Observe    func(source string) resolver.Task // told of fetches; may be nil
 
 	locking, relock bool // see [Lock]

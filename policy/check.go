@@ -67,16 +67,9 @@ func (c *checker) check(doc *document, p *Policy) {
 	p.logKeys = c.log()
 	c.credentials()
 	c.flags()
-	c.unsupported("spec.manifestSign")
+	c.manifestSign()
+	p.manifestKeys = c.manifestVerify()
 	p.applications = c.applications(p.signers)
-}
-
-// privateKey checks that one way to find a key is given, and a supported one.
-func (c *checker) privateKey(path string, ref *KeyRef) {
-	c.unsupported(path + ".kms")
-	if (ref.File == "") == (ref.PEM == "") && ref.KMS == "" {
-		c.fail(path, "want exactly one of file, pem")
-	}
 }
 
 // rulesAt checks and compiles a list of rules.
@@ -287,30 +280,5 @@ func (c *checker) limits() {
 	}
 	if l.Redirects != nil && *l.Redirects < 0 {
 		c.fail("spec.limits.redirects", "want a number, 0 for none, not %d", *l.Redirects)
-	}
-}
-
-func (c *checker) sign() {
-	if c.spec.Sign == nil {
-		c.fail("spec.sign", "not said; want a key, or none")
-		return
-	}
-	c.signAt("spec.sign", c.spec.Sign)
-}
-
-func (c *checker) signAt(path string, s *Sign) {
-	switch {
-	case s.None:
-		return
-	case s.Key == nil:
-		c.fail(path, "want a key, or none")
-	default:
-		c.privateKey(path+".key", s.Key)
-	}
-	if s.UnverifiedKey != nil {
-		c.privateKey(path+".unverifiedKey", s.UnverifiedKey)
-		if s.Key != nil && *s.Key == *s.UnverifiedKey {
-			c.fail(path+".unverifiedKey", "is %s.key; what nobody vouches for must not be signed like the rest", path)
-		}
 	}
 }

@@ -43,6 +43,7 @@ type Policy struct {
 	applications []compiledApplication
 	signers      map[string]*NamedSigner
 	logKeys      []signature.Key
+	manifestKeys []signature.Key
 
 	positions *strictyaml.Document
 }
@@ -285,6 +286,9 @@ func (p *Policy) SignerOf(key signature.Key) (string, bool) {
 
 // Signers returns every signer, sorted by name.
 func (p *Policy) Signers() []*NamedSigner { return named(p.signers, sortedNames(p.signers)) }
+
+// ManifestKeys returns the keys whose signatures of manifests count.
+func (p *Policy) ManifestKeys() []signature.Key { return p.manifestKeys }
 
 // LogKeys returns the keys of the policy's logs, in their order.
 func (p *Policy) LogKeys() []signature.Key { return p.logKeys }

@@ -227,7 +227,16 @@ func TestProblems(t *testing.T) {
 		{"  allow:", "  credentials: [{prefix: x.example/, registryConfig: {file: c}}]\n  allow:", "registryConfig is for prefixes that begin with oci:"},
 		{"  allow:", "  credentials: [{prefix: \"oci:x.example/\", bearer: {env: A}}]\n  allow:", "registryConfig is for prefixes that begin with oci:"},
 		{"mirrors: [", "mirrors: [{prefix: \"oci:x.example/\", to: \"https://y/\"}, ", "want oci: on both sides"},
-		{"  allow:", "  manifestSign: {key: {file: x}}\n  allow:", "spec.manifestSign: this version cannot"},
+		{"  allow:", "  manifestSign: {}\n  allow:", "spec.manifestSign.key: not said"},
+		{"  allow:", "  manifestSign: {key: {}}\n  allow:", "spec.manifestSign.key: want exactly one of file, pem, kms, keyless"},
+		{"  allow:", "  manifestSign: {key: {file: x, kms: \"a://b\"}}\n  allow:", "spec.manifestSign.key: want exactly one of"},
+		{"  allow:", "  manifestSign: {key: {kms: \"awskms\"}}\n  allow:", "spec.manifestSign.key.kms: want NAME://ID"},
+		{"  allow:", "  manifestSign: {key: {kms: \"a://b\", password: {env: A}}}\n  allow:", "spec.manifestSign.key.password: stands beside"},
+		{"  allow:", "  manifestSign: {key: {file: x, password: {env: A, file: b}}}\n  allow:", "password: want exactly one of file, env"},
+		{"  allow:", "  manifestSign: {key: {file: x}, embedSecrets: true}\n  allow:", "spec.manifestSign.embedSecrets: wants kind: Secret"},
+		{"  allow:", "  manifestSign: {key: {keyless: {issuer: a, subject: b}}}\n  allow:", "keyless.trustedRoot: not said"},
+		{"  allow:", "  manifestVerify: {}\n  allow:", "spec.manifestVerify.keys: names no key"},
+		{"  allow:", "  manifestVerify: {keys: [{file: nosuch.pub}]}\n  allow:", "spec.manifestVerify.keys[0].file"},
 	} {
 		doc := strings.Replace(good, tc.old, tc.new, 1)
 		if doc == good {

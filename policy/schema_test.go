@@ -31,22 +31,26 @@ var demands = map[string]demand{
 	"Spec": {required: []string{"sources", "sign", "log"}, values: map[string]func(*jsonSchema){
 		"sources": func(s *jsonSchema) { s.MinItems = 1 },
 	}},
-	"Signer":      {one: []string{"publicKey", "keyless", "pgp", "ssh"}},
-	"KeyRef":      {one: []string{"file", "pem", "kms"}},
-	"FileRef":     {required: []string{"file"}},
-	"Rule":        {required: []string{"match"}},
-	"Pin":         {some: []string{"commit", "digest"}},
-	"Mirror":      {required: []string{"prefix", "to"}},
-	"Credential":  {required: []string{"prefix"}, one: []string{"basic", "bearer", "helper", "ssh", "registryConfig", "s3", "gcs"}},
-	"Basic":       {required: []string{"username", "password"}},
-	"Secret":      {one: []string{"file", "env"}},
-	"SSHAccess":   {some: []string{"key", "knownHosts"}},
-	"RegistryRef": {required: []string{"file"}},
-	"S3Access":    {some: []string{"environment", "accessKeyID"}},
-	"GCSAccess":   {required: []string{"environment"}},
-	"Sign":        {required: []string{"key"}},
-	"Application": {required: []string{"match"}},
-	"Log":         {required: []string{"mode"}},
+	"Signer":         {one: []string{"publicKey", "keyless", "pgp", "ssh"}},
+	"KeyRef":         {one: []string{"file", "pem", "kms"}},
+	"FileRef":        {required: []string{"file"}},
+	"Rule":           {required: []string{"match"}},
+	"Pin":            {some: []string{"commit", "digest"}},
+	"Mirror":         {required: []string{"prefix", "to"}},
+	"Credential":     {required: []string{"prefix"}, one: []string{"basic", "bearer", "helper", "ssh", "registryConfig", "s3", "gcs"}},
+	"Basic":          {required: []string{"username", "password"}},
+	"Secret":         {one: []string{"file", "env"}},
+	"SSHAccess":      {some: []string{"key", "knownHosts"}},
+	"RegistryRef":    {required: []string{"file"}},
+	"S3Access":       {some: []string{"environment", "accessKeyID"}},
+	"GCSAccess":      {required: []string{"environment"}},
+	"Sign":           {required: []string{"key"}},
+	"SigningKey":     {one: []string{"file", "pem", "kms", "keyless"}},
+	"Image":          {required: []string{"repository"}},
+	"ManifestSign":   {required: []string{"key"}},
+	"ManifestVerify": {required: []string{"keys"}},
+	"Application":    {required: []string{"match"}},
+	"Log":            {required: []string{"mode"}},
 	"Rekor": {required: []string{"url", "version", "publicKey"}, values: map[string]func(*jsonSchema){
 		"version": func(s *jsonSchema) { s.Enum = []any{1, 2} },
 	}},
@@ -108,7 +112,9 @@ spec:
   - {prefix: g.example/, s3: {environment: true}}
   - {prefix: h.example/, s3: {accessKeyID: {env: ID}, secretAccessKey: {env: KEY}}}
   - {prefix: i.example/, gcs: {environment: true}}
-  sign: {key: {file: out.key}}
+  sign: {key: {file: out.key}, image: {repository: registry.example/manifests}}
+  manifestSign: {key: {file: in.key, password: {env: PASSWORD}}}
+  manifestVerify: {keys: [{file: team.pub}]}
   applications:
   - {match: {project: web}, overrides: {images: ["nginx=registry.example/**"], namePrefix: true}, emits: [{kind: Service}]}
   log: {mode: required, rekor: [{url: "https://rekor.example.com", version: 1, publicKey: {file: lead.pub}}]}

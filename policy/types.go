@@ -26,19 +26,20 @@ type Metadata struct {
 
 // Spec is all that a policy says.
 type Spec struct {
-	Signers      map[string]Signer `yaml:"signers"`
-	Revoked      []string          `yaml:"revoked"` // fingerprints of keys whose signatures never count, whichever signer they belong to
-	Sources      []Rule            `yaml:"sources"`
-	Enforcement  Enforcement       `yaml:"enforcement"` // of the command line, and of Applications for which nothing else is said
-	Report       *Report           `yaml:"report"`
-	Mirrors      []Mirror          `yaml:"mirrors"`
-	Credentials  []Credential      `yaml:"credentials"`
-	Limits       Limits            `yaml:"limits"`
-	Allow        Allow             `yaml:"allow"`
-	Sign         *Sign             `yaml:"sign"`
-	ManifestSign *ManifestSign     `yaml:"manifestSign"`
-	Log          *Log              `yaml:"log"`
-	Applications []Application     `yaml:"applications"`
+	Signers        map[string]Signer `yaml:"signers"`
+	Revoked        []string          `yaml:"revoked"` // fingerprints of keys whose signatures never count, whichever signer they belong to
+	Sources        []Rule            `yaml:"sources"`
+	Enforcement    Enforcement       `yaml:"enforcement"` // of the command line, and of Applications for which nothing else is said
+	Report         *Report           `yaml:"report"`
+	Mirrors        []Mirror          `yaml:"mirrors"`
+	Credentials    []Credential      `yaml:"credentials"`
+	Limits         Limits            `yaml:"limits"`
+	Allow          Allow             `yaml:"allow"`
+	Sign           *Sign             `yaml:"sign"`
+	ManifestSign   *ManifestSign     `yaml:"manifestSign"`
+	ManifestVerify *ManifestVerify   `yaml:"manifestVerify"`
+	Log            *Log              `yaml:"log"`
+	Applications   []Application     `yaml:"applications"`
 }
 
 // Enforcement is what becomes of a refusal.
@@ -84,8 +85,31 @@ type AllowExpired struct {
 	Before Date `yaml:"before"` // the signature claims to have been made before this day
 }
 
-// KeyRef says where a key is. Exactly one of file and pem is set, or kms alone
-// for a key that signs. Files are relative to the policy's folder.
+// SigningKey says where a private key is. Exactly one of file, pem, kms and keyless
+// is set. Files are relative to the policy's folder.
+type SigningKey struct {
+	File    string       `yaml:"file"` // cosign's, or PKCS #8 in PEM
+	PEM     string       `yaml:"pem"`
+	KMS     string       `yaml:"kms"` // URI, NAME://ID
+	Keyless *KeylessSign `yaml:"keyless"`
+
+	Password *Secret `yaml:"password"` // of a file or pem; else COSIGN_PASSWORD
+}
+
+// KeylessSign signs in the name of whoever the surroundings say that this is: an
+// identity token in SIGSTORE_ID_TOKEN, in Sigstore's well-known file, in a file of
+// the policy's, or from GitHub Actions. Signatures that are not this identity's are
+// not used.
+type KeylessSign struct {
+	Issuer        string   `yaml:"issuer"`
+	Subject       string   `yaml:"subject"`
+	SigningConfig *FileRef `yaml:"signingConfig"` // signing_config.json: which authority, log and timestamp authority to ask
+	TrustedRoot   *FileRef `yaml:"trustedRoot"`   // trusted_root.json that the result must verify with
+	Token         *FileRef `yaml:"token"`         // instead of what the surroundings offer
+}
+
+// KeyRef says where a public key is. Exactly one of file and pem is set. Files are
+// relative to the policy's folder.
 type KeyRef struct {
 	File string `yaml:"file"`
 	PEM  string `yaml:"pem"`
@@ -287,9 +311,43 @@ type Allow struct {
 // "none", or as a mapping.
 type Sign struct {
 	None          bool            `yaml:"-"`
-	Key           *KeyRef         `yaml:"key"`
-	UnverifiedKey *KeyRef         `yaml:"unverifiedKey"`
+	Key           *SigningKey     `yaml:"key"`
+	UnverifiedKey *SigningKey     `yaml:"unverifiedKey"`
 	Match         []ResourceMatch `yaml:"match"` // empty: everything but Secrets
+
+	// EmbedSecrets puts what is signed of a Secret into its annotations, where
+	// whoever may read the Secret's metadata reads its values.
+	EmbedSecrets bool `yaml:"embedSecrets"`
+
+	Existing Existing `yaml:"existing"`
+	Image    *Image   `yaml:"image"`
+}
+
+// Existing says what becomes of signatures, and other annotations that only a
+// signer sets, with which a resource comes out of a source.
+type Existing string
+
+// What becomes of them. Refuse is the default. Replace: they are dropped, and the
+// build's own take their place.
+const (
+	RefuseExisting  Existing = "refuse"
+	ReplaceExisting Existing = "replace"
+)
+
+// UnmarshalText accepts the names.
+func (e *Existing) UnmarshalText(text []byte) error {
+	switch v := Existing(text); v {
+	case RefuseExisting, ReplaceExisting:
+		*e = v
+		return nil
+	}
+	return fmt.Errorf("want %q or %q, not %q", RefuseExisting, ReplaceExisting, text)
+}
+
+// Image says where a build's signed YAML is kept as an OCI artifact, signed and
+// attested. Credentials are those for oci:REPOSITORY.
+type Image struct {
+	Repository string `yaml:"repository"` // HOST[:PORT]/PATH
 }
 
 // UnmarshalText accepts "none".
@@ -313,7 +371,15 @@ type ResourceMatch struct {
 
 // ManifestSign is the key for manifests that trustomize did not build.
 type ManifestSign struct {
-	Key *KeyRef `yaml:"key"`
+	Key          *SigningKey     `yaml:"key"`
+	Match        []ResourceMatch `yaml:"match"` // empty: everything but Secrets
+	EmbedSecrets bool            `yaml:"embedSecrets"`
+}
+
+// ManifestVerify says whose signatures of manifests count. They are not the
+// signers of sources: with one key for both, built output could pass for a source.
+type ManifestVerify struct {
+	Keys []KeyRef `yaml:"keys"` // public
 }
 
 // LogMode says what becomes of a build's statement.

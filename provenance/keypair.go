@@ -80,12 +80,12 @@ func (k *keypair) GetPublicKeyPem() (string, error) {
 }
 
 // SignData implements sign.Keypair.
-func (k *keypair) SignData(_ context.Context, data []byte) (sig, digest []byte, err error) {
+func (k *keypair) SignData(ctx context.Context, data []byte) (sig, digest []byte, err error) {
 	hash := k.details.GetHashType()
 	if k.afresh {
-		sig, err = k.signer.SignAfresh(data, hash)
+		sig, err = k.signer.SignAfresh(ctx, data, hash)
 	} else {
-		sig, err = k.signer.SignWith(data, hash)
+		sig, err = k.signer.SignWith(ctx, data, hash)
 	}
 	if hash != 0 {
 		h := hash.New()

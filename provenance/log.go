@@ -30,8 +30,8 @@ type Log struct {
 // Signer is what a statement is signed with.
 type Signer interface {
 	PublicPEM() ([]byte, error)
-	SignWith(message []byte, hash crypto.Hash) ([]byte, error)
-	SignAfresh(message []byte, hash crypto.Hash) ([]byte, error)
+	SignWith(ctx context.Context, message []byte, hash crypto.Hash) ([]byte, error)
+	SignAfresh(ctx context.Context, message []byte, hash crypto.Hash) ([]byte, error)
 }
 
 // Store keeps bundles by name, where an equal build finds them. What it gives

@@ -66,12 +66,12 @@ func (s *testSigner) sign(random io.Reader, message []byte, hash crypto.Hash) ([
 	return s.Signer.Sign(random, message, hash)
 }
 
-func (s *testSigner) SignWith(message []byte, hash crypto.Hash) ([]byte, error) {
+func (s *testSigner) SignWith(_ context.Context, message []byte, hash crypto.Hash) ([]byte, error) {
 	s.signed++
 	return s.sign(nil, message, hash)
 }
 
-func (s *testSigner) SignAfresh(message []byte, hash crypto.Hash) ([]byte, error) {
+func (s *testSigner) SignAfresh(_ context.Context, message []byte, hash crypto.Hash) ([]byte, error) {
 	s.afresh++
 	return s.sign(rand.Reader, message, hash)
 }

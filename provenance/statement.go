@@ -90,6 +90,10 @@ type RunDetails struct {
 	Byproducts []Descriptor `json:"byproducts,omitempty"` // every resource by its message's digest
 }
 
+// AnnotationUnsigned is an annotation of byproducts that carry no signature of
+// their own.
+const AnnotationUnsigned = "unsigned"
+
 // Builder is this program.
 type Builder struct {
 	ID      string            `json:"id"`

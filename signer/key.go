@@ -6,6 +6,7 @@
 package signer
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -82,6 +83,9 @@ func newKey(private crypto.Signer) (*Key, error) {
 	return &Key{public, private}, nil
 }
 
+// PublicKey returns the public half.
+func (k *Key) PublicKey() signature.Key { return k.Public }
+
 // PublicPEM returns the public key in PEM.
 func (k *Key) PublicPEM() ([]byte, error) {
 	return cryptoutils.MarshalPublicKeyToPEM(k.Public.Public)
@@ -92,14 +96,18 @@ func (k *Key) PublicPEM() ([]byte, error) {
 // message always gives the same signature.
 func (k *Key) Sign(message []byte) ([]byte, error) {
 	if _, ok := k.private.(ed25519.PrivateKey); ok {
-		return k.SignWith(message, crypto.Hash(0))
+		return k.signWith(message, crypto.Hash(0))
 	}
-	return k.SignWith(message, crypto.SHA256)
+	return k.signWith(message, crypto.SHA256)
 }
 
 // SignWith is [Key.Sign] with a hash of the caller's choice. For an Ed25519
 // key, SHA-512 selects Ed25519ph and no hash Ed25519.
-func (k *Key) SignWith(message []byte, hash crypto.Hash) ([]byte, error) {
+func (k *Key) SignWith(_ context.Context, message []byte, hash crypto.Hash) ([]byte, error) {
+	return k.signWith(message, hash)
+}
+
+func (k *Key) signWith(message []byte, hash crypto.Hash) ([]byte, error) {
 	// Without a source of randomness, crypto/ecdsa derives the nonce from key
 	// and message.
 	return k.private.Sign(nil, digest(message, hash), hash)
@@ -110,7 +118,7 @@ var ErrDeterministic = errors.New("this kind of key signs a message in one way o
 
 // SignAfresh makes a signature that was not made before, for a log that takes
 // the same one only once. Only ECDSA has such.
-func (k *Key) SignAfresh(message []byte, hash crypto.Hash) ([]byte, error) {
+func (k *Key) SignAfresh(_ context.Context, message []byte, hash crypto.Hash) ([]byte, error) {
 	if _, ok := k.private.(*ecdsa.PrivateKey); !ok {
 		return nil, ErrDeterministic
 	}

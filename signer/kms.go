@@ -103,7 +103,12 @@ func (k *KMSKey) PublicPEM() ([]byte, error) {
 // Sign returns the signature over the message, after it verified with the key
 // that [OpenKMS] got. Which hash and padding it has is the KMS's choice.
 func (k *KMSKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
-	sig, err := k.plugin.sign(ctx, message)
+	return k.SignWith(ctx, message, crypto.SHA256) // as cosign; keys that can't have their own
+}
+
+// SignWith is [KMSKey.Sign] with a hash that the KMS is asked to use.
+func (k *KMSKey) SignWith(ctx context.Context, message []byte, hash crypto.Hash) ([]byte, error) {
+	sig, err := k.plugin.sign(ctx, message, hash)
 	if err == nil {
 		_, err = k.Public.VerifyBytes(sig, message)
 	}
@@ -112,6 +117,14 @@ func (k *KMSKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
 	}
 	return sig, nil
 }
+
+// SignAfresh makes another signature, where the KMS makes another each time.
+func (k *KMSKey) SignAfresh(ctx context.Context, message []byte, hash crypto.Hash) ([]byte, error) {
+	return k.SignWith(ctx, message, hash)
+}
+
+// PublicKey returns the public half.
+func (k *KMSKey) PublicKey() signature.Key { return k.Public }
 
 // SignFile returns the signature in base64, as cosign sign-blob writes it.
 func (k *KMSKey) SignFile(ctx context.Context, message []byte) (File, error) {
@@ -131,7 +144,7 @@ type plugin struct {
 func (p *plugin) publicKey(ctx context.Context) (signature.Key, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.Limit)
 	defer cancel()
-	answer, err := p.call(ctx, nil, &common.MethodArgs{
+	answer, err := p.call(ctx, nil, crypto.SHA256, &common.MethodArgs{
 		MethodName: common.PublicKeyMethodName,
 		PublicKey: &common.PublicKeyArgs{
 			PublicKeyOptions: encoding.PackPublicKeyOptions([]sigstore.PublicKeyOption{options.WithContext(ctx)}),
@@ -146,10 +159,10 @@ func (p *plugin) publicKey(ctx context.Context) (signature.Key, error) {
 	return signature.ParseKey(answer.PublicKey.PublicKeyPEM)
 }
 
-func (p *plugin) sign(ctx context.Context, message []byte) ([]byte, error) {
+func (p *plugin) sign(ctx context.Context, message []byte, hash crypto.Hash) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.Limit)
 	defer cancel()
-	answer, err := p.call(ctx, message, &common.MethodArgs{
+	answer, err := p.call(ctx, message, hash, &common.MethodArgs{
 		MethodName: common.SignMessageMethodName,
 		SignMessage: &common.SignMessageArgs{
 			SignOptions: encoding.PackSignOptions([]sigstore.SignOption{options.WithContext(ctx)}),
@@ -167,14 +180,14 @@ func (p *plugin) sign(ctx context.Context, message []byte) ([]byte, error) {
 // call runs the program once, as cliplugin's README has it: the protocol's
 // version and the arguments on the command line, the message on standard input,
 // the answer on standard output. Its exit status means nothing.
-func (p *plugin) call(ctx context.Context, message []byte, method *common.MethodArgs) (*common.PluginResp, error) {
+func (p *plugin) call(ctx context.Context, message []byte, hash crypto.Hash, method *common.MethodArgs) (*common.PluginResp, error) {
 	deadline, _ := ctx.Deadline()
 	args, err := json.Marshal(&common.PluginArgs{
 		InitOptions: &common.InitOptions{
 			CtxDeadline:     &deadline,
 			ProtocolVersion: common.ProtocolVersion,
 			KeyResourceID:   p.key,
-			HashFunc:        crypto.SHA256, // as cosign; keys that can't have their own
+			HashFunc:        hash,
 			RPCOptions:      encoding.PackRPCOptions([]sigstore.RPCOption{options.WithContext(ctx)}),
 		},
 		MethodArgs: method,

@@ -1,67 +1,67 @@
 package signer
 
 import (
-	"bytes"
-	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
-	"sigs.k8s.io/yaml"
 )
 
-// Annotations of a signed resource. The first two are k8s-manifest-sigstore's:
+// Annotations of a signed resource. The first four are k8s-manifest-sigstore's:
 //
-//	message    base64(gzip(YAML of the resource))
-//	signature  base64(signature over that YAML, not compressed)
+//	message      base64(gzip(M)), where M is the resource's YAML, or a gzipped tar with that alone
+//	signature    base64(signature over M, not compressed)
+//	certificate  base64(gzip(PEM)), keyless only
+//	bundle       base64(gzip(a Sigstore bundle)), keyless only
 //
-// The YAML is the resource's, without these two, and with the third, which says
-// where the resource belongs so that it cannot be moved elsewhere unseen.
+// Further signatures over the same message are signature_1, signature_2 and so
+// on, each with its certificate and bundle. The YAML is the resource's without
+// any of these, and with the last one, which says where the resource belongs so
+// that it cannot be moved elsewhere unseen.
 const (
-	AnnotationMessage   = "cosign.sigstore.dev/message"
-	AnnotationSignature = "cosign.sigstore.dev/signature"
-	AnnotationOrigin    = "trustomize.dev/origin"
+	AnnotationMessage     = "cosign.sigstore.dev/message"
+	AnnotationSignature   = "cosign.sigstore.dev/signature"
+	AnnotationCertificate = "cosign.sigstore.dev/certificate"
+	AnnotationBundle      = "cosign.sigstore.dev/bundle"
+	AnnotationOrigin      = "trustomize.dev/origin"
 )
 
 // reserved are the prefixes of annotations that only a signer sets.
 var reserved = []string{"cosign.sigstore.dev/", "trustomize.dev/"}
 
-// Limits of a signed resource.
-const (
-	// MaxMessage is the size in bytes over which a resource is not signed in
-	// its annotations: k8s-manifest-sigstore's verifiers hang on more than a
-	// pipe holds.
-	MaxMessage = 64 << 10
-	// MaxAnnotations is Kubernetes' limit for all annotations of an object
-	// together, in bytes of keys and values (apimachinery,
-	// TotalAnnotationSizeLimitB).
-	MaxAnnotations = 256 << 10
-)
+// carried are the annotations that hold a signature: those of the first, and
+// those of further ones with their numbers.
+var carried = regexp.MustCompile(`^cosign\.sigstore\.dev/(message|(signature|certificate|bundle)(_[1-9][0-9]*)?)$`)
+
+// IsSignature reports whether an annotation holds a message or a signature, and
+// is therefore not part of what is signed.
+func IsSignature(annotation string) bool { return carried.MatchString(annotation) }
 
 // Origin says where a resource belongs. It holds nothing that changes with
 // each commit. Its JSON is the origin annotation's value.
 type Origin struct {
-	Source      string `json:"source"`                // identity and path: host/repository//path
+	Source      string `json:"source,omitempty"`      // identity and path: host/repository//path
 	Application string `json:"application,omitempty"` // ArgoCD's Application
 	Namespace   string `json:"namespace,omitempty"`   // destination namespace
-}
-
-// Selector chooses resources. Empty fields match everything, "*" any text,
-// also as a part of one.
-type Selector struct {
-	Group, Version, Kind, Namespace, Name string
 }
 
 // Signer signs the resources that its selectors choose: all but Secrets when
 // there is no selector.
 type Signer struct {
-	Key    *Key
-	Origin Origin
+	Maker  Maker
+	Origin Origin // of what is signed; the zero value leaves the annotation out
 	Match  []Selector
+
+	// EmbedSecrets puts the messages of Secrets into their annotations as well,
+	// where they can be read, and checked by verifiers that know no other way.
+	EmbedSecrets bool
 }
 
 // ReservedError says that a resource came with an annotation that only a
@@ -74,106 +74,77 @@ func (e *ReservedError) Error() string {
 	return fmt.Sprintf("%s already carries the annotation %s", e.Resource, e.Annotation)
 }
 
-// SizeError says that a resource is too large to be signed in its annotations.
-type SizeError struct {
-	Resource string
-	What     string
-	Size     int
-	Limit    int
-}
-
-func (e *SizeError) Error() string {
-	return fmt.Sprintf("%s: %s has %d bytes, more than the %d that verifiers and Kubernetes accept; leave the resource out with sign.match", e.Resource, e.What, e.Size, e.Limit)
-}
-
 // Name names a resource for people and for statements:
 // GROUP/VERSION/KIND/NAMESPACE/NAME, "-" where there is no namespace, and no
-// group for the core's.
+// group for the core's. A name that the API server completes ends in "*".
 func Name(r *kyaml.RNode) string {
-	namespace := r.GetNamespace()
+	namespace, name := r.GetNamespace(), r.GetName()
 	if namespace == "" {
 		namespace = "-"
 	}
-	return strings.Join([]string{r.GetApiVersion(), r.GetKind(), namespace, r.GetName()}, "/")
-}
-
-// Selects reports whether the resource is one to sign.
-func (s *Signer) Selects(r *kyaml.RNode) bool {
-	if len(s.Match) == 0 {
-		return r.GetKind() != kindSecret
-	}
-	return slices.ContainsFunc(s.Match, func(m Selector) bool { return m.matches(r) })
-}
-
-const kindSecret = "Secret"
-
-func (m Selector) matches(r *kyaml.RNode) bool {
-	group, version, ok := strings.Cut(r.GetApiVersion(), "/")
-	if !ok {
-		group, version = "", group
-	}
-	if r.GetKind() == kindSecret && m.Kind != kindSecret {
-		return false // a message would show the Secret's values; only a name's own kind asks for that
-	}
-	for _, pair := range [][2]string{{m.Group, group}, {m.Version, version}, {m.Kind, r.GetKind()}, {m.Namespace, r.GetNamespace()}, {m.Name, r.GetName()}} {
-		if pair[0] != "" && !glob(pair[0], pair[1]) {
-			return false
+	if name == "" {
+		if generate, _ := r.GetString("metadata.generateName"); generate != "" {
+			name = generate + "*"
 		}
 	}
-	return true
-}
-
-// glob matches text against a pattern in which "*" is any text.
-func glob(pattern, text string) bool {
-	prefix, rest, wild := strings.Cut(pattern, "*")
-	if !wild {
-		return pattern == text
-	}
-	if !strings.HasPrefix(text, prefix) {
-		return false
-	}
-	for i := len(prefix); i <= len(text); i++ {
-		if glob(rest, text[i:]) {
-			return true
-		}
-	}
-	return false
+	return strings.Join([]string{r.GetApiVersion(), r.GetKind(), namespace, name}, "/")
 }
 
 // CheckReserved refuses a resource that carries an annotation which only a
 // signer sets, so that a source's own never passes for ours.
 func CheckReserved(r *kyaml.RNode) error {
-	for _, name := range slices.Sorted(maps.Keys(r.GetAnnotations())) {
-		for _, prefix := range reserved {
-			if strings.HasPrefix(name, prefix) {
-				return &ReservedError{Name(r), name}
-			}
-		}
+	if names := reservedIn(r); len(names) > 0 {
+		return &ReservedError{Name(r), names[0]}
 	}
 	return nil
 }
 
+// ClearReserved removes the annotations that only a signer sets, and returns
+// their names.
+func ClearReserved(r *kyaml.RNode) ([]string, error) {
+	names := reservedIn(r)
+	for _, name := range names {
+		if err := r.PipeE(kyaml.ClearAnnotation(name)); err != nil {
+			return nil, err
+		}
+	}
+	if len(names) > 0 && len(r.GetAnnotations()) == 0 {
+		return names, r.PipeE(kyaml.Lookup("metadata"), kyaml.Clear("annotations"))
+	}
+	return names, nil
+}
+
+func reservedIn(r *kyaml.RNode) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(r.GetAnnotations())), func(name string) bool {
+		return !slices.ContainsFunc(reserved, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	})
+}
+
 // Sign adds origin, message and signature to the resource and returns the
-// message.
-func (s *Signer) Sign(r *kyaml.RNode) ([]byte, error) {
-	if r.GetKind() == kindSecret {
-		return nil, fmt.Errorf("%s: signing Secrets is not supported yet; take them out of sign.match", Name(r))
+// message. A Secret gets no message unless it is to: its message is
+// [SecretMessage], which whoever has the Secret can make again.
+func (s *Signer) Sign(ctx context.Context, r *kyaml.RNode) ([]byte, error) {
+	if s.Origin != (Origin{}) {
+		origin, err := json.Marshal(s.Origin)
+		if err != nil {
+			return nil, err
+		}
+		if err := r.PipeE(kyaml.SetAnnotation(AnnotationOrigin, string(origin))); err != nil {
+			return nil, err
+		}
 	}
-	origin, err := json.Marshal(s.Origin)
+	if IsSecret(r) && !s.EmbedSecrets {
+		message, err := SecretMessage(r)
+		if err != nil {
+			return nil, err
+		}
+		return message, s.annotate(ctx, r, message, 0)
+	}
+	text, err := AsYAML(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.PipeE(kyaml.SetAnnotation(AnnotationOrigin, string(origin))); err != nil {
-		return nil, err
-	}
-	message, err := AsYAML(r)
-	if err != nil {
-		return nil, err
-	}
-	if len(message) > MaxMessage {
-		return nil, &SizeError{Name(r), "its YAML", len(message), MaxMessage}
-	}
-	sig, err := s.Key.Sign(message)
+	message, err := messageOf(Name(r), text)
 	if err != nil {
 		return nil, err
 	}
@@ -181,50 +152,55 @@ func (s *Signer) Sign(r *kyaml.RNode) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range map[string]string{
-		AnnotationMessage:   packed,
-		AnnotationSignature: base64.StdEncoding.EncodeToString(sig),
-	} {
-		if err := r.PipeE(kyaml.SetAnnotation(name, value)); err != nil {
-			return nil, err
-		}
+	if err := r.PipeE(kyaml.SetAnnotation(AnnotationMessage, packed)); err != nil {
+		return nil, err
 	}
-	return message, checkAnnotations(r)
+	return message, s.annotate(ctx, r, message, 0)
 }
 
-func checkAnnotations(r *kyaml.RNode) error {
-	total := 0
-	for k, v := range r.GetAnnotations() {
-		total += len(k) + len(v)
-	}
-	if total > MaxAnnotations {
-		return &SizeError{Name(r), "its annotations", total, MaxAnnotations}
-	}
-	return nil
-}
-
-// AsYAML returns the resource as kustomize prints it, keys sorted.
-func AsYAML(r *kyaml.RNode) ([]byte, error) {
-	asJSON, err := r.MarshalJSON()
+// Countersign adds a signature over the message that the resource already
+// carries, behind the signatures that are there, and returns the message. It
+// does nothing where the signer's own is among them. Whether message and
+// resource say the same is the caller's to know.
+func (s *Signer) Countersign(ctx context.Context, r *kyaml.RNode) ([]byte, error) {
+	signed, err := Carried(r)
 	if err != nil {
 		return nil, err
 	}
-	return yaml.JSONToYAML(asJSON)
+	for _, one := range signed.Signatures {
+		if s.Maker.Check(one, signed.Message) == nil {
+			return signed.Message, nil
+		}
+	}
+	return signed.Message, s.annotate(ctx, r, signed.Message, len(signed.Signatures))
 }
 
-// pack compresses without a time or a name in the header, so that the same
-// message always gives the same text.
-func pack(message []byte) (string, error) {
-	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+// annotate makes a signature and writes it as the n-th.
+func (s *Signer) annotate(ctx context.Context, r *kyaml.RNode, message []byte, n int) error {
+	sig, err := s.Maker.Make(ctx, message)
 	if err != nil {
-		return "", err
+		return fmt.Errorf("%s: %w", Name(r), err)
 	}
-	if _, err := w.Write(message); err != nil {
-		return "", err
+	values := map[string]string{AnnotationSignature: base64.StdEncoding.EncodeToString(sig.Raw)}
+	for name, data := range map[string][]byte{AnnotationCertificate: sig.Certificate, AnnotationBundle: sig.Bundle} {
+		if data == nil {
+			continue
+		}
+		if values[name], err = pack(data); err != nil {
+			return err
+		}
 	}
-	if err := w.Close(); err != nil {
-		return "", err
+	for name, value := range values {
+		if err := r.PipeE(kyaml.SetAnnotation(numbered(name, n), value)); err != nil {
+			return err
+		}
 	}
-	return base64.StdEncoding.EncodeToString(b.Bytes()), nil
+	return checkAnnotations(r)
+}
+
+func numbered(annotation string, n int) string {
+	if n == 0 {
+		return annotation
+	}
+	return annotation + "_" + strconv.Itoa(n)
 }

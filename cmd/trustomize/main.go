@@ -159,7 +159,7 @@ func (a *app) request(args []string) (trustomize.Request, error) {
 	req := trustomize.Request{
 		Target: ".", Source: a.source, PolicyFile: a.policy, CacheDir: dir, Offline: a.offline,
 		Git: a.git, GitEnv: a.gitEnv, HTTPClient: logClient(),
-		Transport: fetchTransport(), LookupEnv: os.LookupEnv, Password: a.password, Now: time.Now(),
+		Transport: fetchTransport(), LookupEnv: os.LookupEnv, Password: a.password, KMS: a.plugins(), Now: time.Now(),
 	}
 	if len(args) == 1 {
 		req.Target = args[0]

@@ -119,14 +119,19 @@ func (a *app) openSSH(file string) (signer.Detached, error) {
 	return key, nil
 }
 
-// openKMS asks a KMS plugin for its key. The plugin gets the operator's
-// environment: what it reaches its KMS with is there.
+// openKMS asks a KMS plugin for its key.
 func (a *app) openKMS(ctx context.Context, uri string) (*signer.KMSKey, error) {
-	return signer.OpenKMS(ctx, uri, signer.Plugins{Path: a.path, Env: withoutPath(os.Environ()), Stderr: a.stderr})
+	return signer.OpenKMS(ctx, uri, a.plugins())
 }
 
-func withoutPath(env []string) []string {
-	return slices.DeleteFunc(env, func(v string) bool { return strings.HasPrefix(v, "PATH=") })
+// plugins are the operator's, with the operator's environment: what they reach
+// their KMS with is there. What an Application's owner can set in it is not
+// theirs to see.
+func (a *app) plugins() signer.Plugins {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "PATH=") || strings.HasPrefix(v, "ARGOCD_") || strings.HasPrefix(v, "PARAM_")
+	})
+	return signer.Plugins{Path: a.path, Env: env, Stderr: a.stderr}
 }
 
 // openKeyless reads whom to ask, and by whom what they give is checked.

@@ -29,7 +29,7 @@ type Cache struct {
 // of what cannot, and ours the names of files in them. Whatever else lies in its
 // directory is somebody else's.
 var (
-	trimmed = []string{"snapshots", "blobs", "signatures", "histories", "bundles"}
+	trimmed = []string{"snapshots", "blobs", "signatures", "histories", "bundles", "made"}
 	kept    = []string{"spool"}
 	ours    = regexp.MustCompile(`^[0-9a-f]{32,}([-.][0-9a-z.-]+)?$`)
 )
@@ -96,6 +96,16 @@ func (c *Cache) Get(kind, name string) (io.ReadCloser, error) {
 // Put writes a file and moves it to its place when write succeeded. A file of
 // that name is replaced.
 func (c *Cache) Put(kind, name string, write func(io.Writer) error) error {
+	return c.put(kind, name, write, os.Rename)
+}
+
+// PutNew is [Cache.Put], and an error that matches os.ErrExist where there is a
+// file of that name: of several processes, one succeeds.
+func (c *Cache) PutNew(kind, name string, write func(io.Writer) error) error {
+	return c.put(kind, name, write, os.Link)
+}
+
+func (c *Cache) put(kind, name string, write func(io.Writer) error, place func(from, to string) error) error {
 	if !slices.Contains(trimmed, kind) && !slices.Contains(kept, kind) || !ours.MatchString(name) {
 		return fmt.Errorf("cache: no file is called %s/%s", kind, name)
 	}
@@ -120,7 +130,7 @@ func (c *Cache) Put(kind, name string, write func(io.Writer) error) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
-	if err := os.Rename(f.Name(), c.path(kind, name)); err != nil {
+	if err := place(f.Name(), c.path(kind, name)); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
 	if keep {
