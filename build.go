@@ -219,21 +219,11 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.Signin
 	if err != nil {
 		return err
 	}
-	recorder := &provenance.Recorder{Signer: key, Public: key.PublicKey().Public, Store: store, Client: req.HTTPClient}
-	recorder.Spool = spec.Log.Mode == policy.LogSpool
-	if len(spec.Log.Rekor) > 0 {
-		log := spec.Log.Rekor[0]
-		recorder.Log = &provenance.Log{URL: log.URL, Version: log.Version, Key: result.Report.Policy.LogKeys()[0].Public}
-	}
 	statement, err := statementOf(result.Report, req, manifest).Bytes()
 	if err != nil {
 		return err
 	}
-	record, err := recorder.Record(ctx, statement)
-	var logError *provenance.Error
-	if errors.As(err, &logError) {
-		return refuse(refusal.Log, logError.Error(), "nothing is printed before the log has answered; spec.log.mode in the policy asks for that")
-	}
+	record, err := recordOf(ctx, req, result.Report, key, statement, store)
 	if err != nil {
 		return err
 	}
@@ -241,4 +231,25 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.Signin
 	result.Files, err = outputFiles(resources)
 	store.Trim(spec.Limits.CacheBytes)
 	return err
+}
+
+// recordOf signs a statement, and logs it where the policy wants that.
+func recordOf(ctx context.Context, req Request, report *Report, key *privateKey, statement []byte, store *cache.Cache) (*provenance.Record, error) {
+	if key.keyless != nil {
+		data, err := key.keyless.Statement(ctx, provenance.PayloadType, statement, key.identity, keptSignatures{store})
+		return &provenance.Record{Bundle: data, Index: -1}, err
+	}
+	spec := &report.Policy.Spec
+	recorder := &provenance.Recorder{Signer: key.statements, Public: key.public.Public, Store: store, Client: req.HTTPClient}
+	recorder.Spool = spec.Log.Mode == policy.LogSpool
+	if len(spec.Log.Rekor) > 0 {
+		log := spec.Log.Rekor[0]
+		recorder.Log = &provenance.Log{URL: log.URL, Version: log.Version, Key: report.Policy.LogKeys()[0].Public}
+	}
+	record, err := recorder.Record(ctx, statement)
+	var logError *provenance.Error
+	if errors.As(err, &logError) {
+		return nil, refuse(refusal.Log, logError.Error(), "nothing is printed before the log has answered; spec.log.mode in the policy asks for that")
+	}
+	return record, err
 }

@@ -26,6 +26,11 @@ func (c *checker) signAt(path string, s *Sign) {
 	default:
 		c.signingKey(path+".key", s.Key)
 	}
+	for _, key := range []*SigningKey{s.Key, s.UnverifiedKey} {
+		if key != nil && key.Keyless != nil && c.spec.Log != nil && c.spec.Log.Mode != LogNone {
+			c.fail(path, "a keyless signature is logged by the logs of its signing configuration, the statement's as well; want log: {mode: none} beside it")
+		}
+	}
 	if s.UnverifiedKey != nil {
 		c.signingKey(path+".unverifiedKey", s.UnverifiedKey)
 		if s.Key != nil && *s.Key == *s.UnverifiedKey {
@@ -88,7 +93,7 @@ func (c *checker) signingKey(path string, ref *SigningKey) {
 	}
 	if k := ref.Keyless; k != nil {
 		path += ".keyless"
-		c.keylessTrust(path, &Keyless{Issuer: k.Issuer, Subject: k.Subject, TrustedRoot: k.TrustedRoot})
+		c.keylessTrust(path, &Keyless{Issuer: k.Issuer, Subject: k.Subject, TrustedRoot: k.TrustedRoot, SCT: k.SCT})
 		if k.SigningConfig == nil {
 			c.fail(path+".signingConfig", "not said; what is logged in a public log is public for ever, so none is asked by default")
 		} else {

@@ -106,6 +106,7 @@ type KeylessSign struct {
 	SigningConfig *FileRef `yaml:"signingConfig"` // signing_config.json: which authority, log and timestamp authority to ask
 	TrustedRoot   *FileRef `yaml:"trustedRoot"`   // trusted_root.json that the result must verify with
 	Token         *FileRef `yaml:"token"`         // instead of what the surroundings offer
+	SCT           SCT      `yaml:"sct"`
 }
 
 // KeyRef says where a public key is. Exactly one of file and pem is set. Files are

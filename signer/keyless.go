@@ -92,6 +92,17 @@ func newVerifier(material root.TrustedMaterial, s Services) (*verify.Verifier, e
 // SignFile returns a Sigstore bundle. The file's signer is the identity in the
 // certificate and, in parentheses, who vouched for it.
 func (k *Keyless) SignFile(ctx context.Context, message []byte) (File, error) {
+	return k.sign(ctx, &sign.PlainData{Data: message}, verify.WithArtifact(bytes.NewReader(message)))
+}
+
+// SignStatement is [Keyless.SignFile] for an in-toto statement in a DSSE envelope.
+func (k *Keyless) SignStatement(ctx context.Context, payloadType string, statement []byte) (File, error) {
+	// What the envelope holds is what was put there; the statement's subject is no
+	// file of ours.
+	return k.sign(ctx, &sign.DSSEData{Data: statement, PayloadType: payloadType}, verify.WithoutArtifactUnsafe())
+}
+
+func (k *Keyless) sign(ctx context.Context, content sign.Content, artifact verify.ArtifactPolicyOption) (File, error) {
 	ctx, cancel := context.WithTimeout(ctx, keylessLimit)
 	defer cancel()
 	token, err := k.config.Token(ctx)
@@ -106,7 +117,7 @@ func (k *Keyless) SignFile(ctx context.Context, message []byte) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	pb, err := sign.Bundle(&sign.PlainData{Data: message}, pair, options)
+	pb, err := sign.Bundle(content, pair, options)
 	if err != nil {
 		return File{}, fmt.Errorf("keyless signing: %w", err)
 	}
@@ -114,7 +125,7 @@ func (k *Keyless) SignFile(ctx context.Context, message []byte) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	identity, err := k.verify(data, message)
+	identity, err := k.verify(data, artifact)
 	if err != nil {
 		return File{}, fmt.Errorf("keyless signing: what %s and the other services gave does not verify with the trusted root: %w", k.config.Services.Fulcio, err)
 	}
@@ -150,12 +161,12 @@ func (k *Keyless) options(ctx context.Context, token string) (sign.BundleOptions
 // verify checks a bundle with nothing but the trusted root, and returns the
 // identity in its certificate. Which identity that should be is its reader's to
 // say.
-func (k *Keyless) verify(data, message []byte) (string, error) {
+func (k *Keyless) verify(data []byte, artifact verify.ArtifactPolicyOption) (string, error) {
 	var b bundle.Bundle
 	if err := b.UnmarshalJSON(data); err != nil {
 		return "", err
 	}
-	result, err := k.verifier.Verify(&b, verify.NewPolicy(verify.WithArtifact(bytes.NewReader(message)), verify.WithoutIdentitiesUnsafe()))
+	result, err := k.verifier.Verify(&b, verify.NewPolicy(artifact, verify.WithoutIdentitiesUnsafe()))
 	if err != nil {
 		return "", err
 	}

@@ -61,6 +61,8 @@ const (
 	Application  Code = "application"
 	Override     Code = "override"
 	Emits        Code = "emits"
+	WrongOrigin  Code = "wrong-origin"
+	NotInBuild   Code = "not-in-build"
 )
 
 // Meaning pairs a code with its one-sentence description.
@@ -75,17 +77,17 @@ func Codes() []Meaning {
 	return []Meaning{
 		{NoPolicy, "no policy was given; nothing is trusted without one"},
 		{NoRule, "no rule of the policy matches the source or the file"},
-		{Unsigned, "no signed source-materials covers the file, or the commit is not signed"},
-		{BadSignature, "a signature cannot be read, or does not verify over the list beside it or the commit that carries it"},
+		{Unsigned, "no signed source-materials covers the file, or the commit or the resource is not signed"},
+		{BadSignature, "a signature cannot be read, or does not verify over the list beside it, or the commit or resource that carries it"},
 		{WrongSigner, "it is signed, but not by whom the rule accepts"},
 		{Expired, "a key, a signer or an exception was valid once and is not any more"},
 		{Revoked, "the key that signed is revoked, by its holder or by the policy"},
 		{Unbound, "the rule demands a list that names its own repository, and this one names none"},
 		{WrongBinding, "the list was made for another repository or directory"},
-		{Changed, "a file's bytes are not those that were signed"},
-		{Missing, "a file that the list names is not there"},
+		{Changed, "a file's bytes, or a resource's fields, are not those that were signed"},
+		{Missing, "a file that the list names, or a resource that the build had, is not there"},
 		{Unlisted, "a file is there that the list does not name"},
-		{Malformed, "source-materials, trustomize.source or trustomize.lock is not well-formed"},
+		{Malformed, "source-materials, trustomize.source, trustomize.lock or a signed message is not well-formed"},
 		{WrongPin, "the source is not at a commit or digest that the rule pins"},
 		{NoLock, "the rule wants the source locked, and no lock that it accepts has an entry for it"},
 		{StaleLock, "the lock contradicts itself, the source, or what the kustomization refers to"},
@@ -102,6 +104,8 @@ func Codes() []Meaning {
 		{Application, "no entry of the policy's applications matches the Application, or ArgoCD's word about it does not hold"},
 		{Override, "the Application changes something that the policy does not let it change"},
 		{Emits, "the output holds a resource that the Application may not produce"},
+		{WrongOrigin, "a resource was signed for another source, application or namespace"},
+		{NotInBuild, "a resource is not one, or not as it was, of the build that the statement is about"},
 		{Log, "the transparency log did not give a proof that verifies"},
 	}
 }

@@ -1,0 +1,102 @@
+package trustomize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/signature"
+	"github.com/trustomize/trustomize/provenance"
+	"github.com/trustomize/trustomize/signer"
+	"github.com/trustomize/trustomize/signer/strict"
+)
+
+// ManifestsRequest says which resources to verify, and what they should be.
+type ManifestsRequest struct {
+	YAML []byte // documents, JSON, or lists, as files or as kubectl prints them
+
+	Trust []signature.Trust // whose signatures count
+	Keys  []signature.Key   // with which the statement's signature may verify
+
+	Origin       signer.Origin // where they must come from and belong; empty fields ask nothing
+	Installation string        // of the ArgoCD that tracks them
+
+	// Statement is the provenance bundle of the build that they should be all of;
+	// nil asks nothing.
+	Statement []byte
+
+	// DryRun asks an API server what it makes of the signed object; nil compares
+	// offline.
+	DryRun func(ctx context.Context, signed, live map[string]any) (map[string]any, error)
+
+	Now time.Time
+}
+
+// ManifestsReport is what was found.
+type ManifestsReport struct {
+	Verdicts []*strict.Verdict
+	Set      []*refusal.Refusal // about all of them together
+}
+
+// VerifyManifests verifies resources strictly. The error tells what kept it from
+// doing so; what is wrong with them is in the report, whose [ManifestsReport.Err]
+// gives the decision.
+func VerifyManifests(ctx context.Context, req ManifestsRequest) (*ManifestsReport, error) {
+	objects, err := strict.Read(req.YAML)
+	if err != nil {
+		return nil, err
+	}
+	if len(objects) == 0 {
+		return nil, errors.New("there are no resources to verify")
+	}
+	var built []strict.Built
+	if req.Statement != nil {
+		if built, err = builtIn(req); err != nil {
+			return nil, err
+		}
+	}
+	v := &strict.Verifier{Trust: req.Trust, Now: req.Now, Origin: req.Origin, Installation: req.Installation, DryRun: req.DryRun}
+	report := &ManifestsReport{}
+	for _, o := range objects {
+		report.Verdicts = append(report.Verdicts, v.Verify(ctx, o))
+	}
+	if built != nil {
+		report.Set = strict.CheckSet(built, report.Verdicts)
+	}
+	return report, context.Cause(ctx)
+}
+
+// builtIn reads what a build made from its statement.
+func builtIn(req ManifestsRequest) ([]strict.Built, error) {
+	statement, _, err := provenance.Open(req.Statement, req.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("--set: the bundle %w", err)
+	}
+	built := []strict.Built{}
+	for _, d := range statement.Predicate.RunDetails.Byproducts {
+		unsigned, _ := d.Annotations[provenance.AnnotationUnsigned].(bool)
+		built = append(built, strict.Built{Name: d.Name, Digest: d.Digest["sha256"], Unsigned: unsigned})
+	}
+	if len(built) == 0 {
+		return nil, errors.New("--set: the statement names no resources")
+	}
+	return built, nil
+}
+
+// Err is the decision: nil, or what is wrong, of type *[Refused] where a resource
+// is not accepted.
+func (r *ManifestsReport) Err() error {
+	refusals, failures := append([]*refusal.Refusal{}, r.Set...), []error(nil)
+	for _, v := range r.Verdicts {
+		refusals = append(refusals, v.Refusals...)
+		if v.Failure != nil {
+			failures = append(failures, v.Failure)
+		}
+	}
+	if len(refusals) > 0 {
+		return &Refused{refusals, failures}
+	}
+	return errors.Join(failures...)
+}
