@@ -193,3 +193,16 @@ func (k keptSignatures) Add(name string, data []byte) ([]byte, error) {
 }
 
 func (k keptSignatures) Remove(name string) { k.cache.Remove(kindMade, name) }
+
+// KeepSignatures has a key that signs at random give the signatures again that it
+// gave before, out of the cache.
+func KeepSignatures(cacheDir string, m signer.Maker) (signer.Maker, error) {
+	if m.Deterministic() {
+		return m, nil
+	}
+	store, err := cache.Open(cacheDir)
+	if err != nil {
+		return nil, err
+	}
+	return signer.Keep(m, keptSignatures{store}), nil
+}

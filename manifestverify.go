@@ -1,6 +1,7 @@
 package trustomize
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,4 +100,31 @@ func (r *ManifestsReport) Err() error {
 		return &Refused{refusals, failures}
 	}
 	return errors.Join(failures...)
+}
+
+// ManifestTrust reads whose signatures of manifests a policy accepts.
+func ManifestTrust(policyFile string) ([]signature.Trust, []signature.Key, error) {
+	p, err := readPolicy(Request{PolicyFile: policyFile, Now: time.Now()})
+	if err != nil {
+		return nil, nil, err
+	}
+	keys := p.ManifestKeys()
+	if len(keys) == 0 {
+		return nil, nil, refuse(refusal.NoPolicy, "the policy has no spec.manifestVerify: nothing says whose signatures of manifests count", "name public keys there, or with --key")
+	}
+	trust := make([]signature.Trust, len(keys))
+	for i, key := range keys {
+		trust[i] = key
+	}
+	return trust, keys, nil
+}
+
+// OriginSource is a source as origins name it, of a URL or an identity, perhaps
+// with //path.
+func OriginSource(text string) (string, error) {
+	u, err := parseSource(text, "")
+	if err != nil {
+		return "", err
+	}
+	return u.Identity.At(cmp.Or(u.Path, ".")), nil
 }

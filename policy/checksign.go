@@ -116,7 +116,7 @@ func (c *checker) manifestSign() {
 	if s.EmbedSecrets && !namesSecrets(s.Match) {
 		c.fail(path+".embedSecrets", "wants kind: Secret in match; other Secrets are not signed")
 	}
-	for name, other := range c.buildKeys() {
+	for name, other := range buildKeys(c.spec) {
 		if *other == *s.Key {
 			c.fail(path+".key", "is %s; what was only handed in must not be signed like what was verified and built", name)
 		}
@@ -124,7 +124,7 @@ func (c *checker) manifestSign() {
 }
 
 // buildKeys are the keys that builds are signed with, by where they stand.
-func (c *checker) buildKeys() map[string]*SigningKey {
+func buildKeys(spec *Spec) map[string]*SigningKey {
 	keys := map[string]*SigningKey{}
 	add := func(path string, s *Sign) {
 		if s == nil {
@@ -137,8 +137,8 @@ func (c *checker) buildKeys() map[string]*SigningKey {
 			keys[path+".unverifiedKey"] = s.UnverifiedKey
 		}
 	}
-	add("spec.sign", c.spec.Sign)
-	for i, a := range c.spec.Applications {
+	add("spec.sign", spec.Sign)
+	for i, a := range spec.Applications {
 		add(fmt.Sprintf("spec.applications[%d].sign", i), a.Sign)
 	}
 	return keys

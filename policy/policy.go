@@ -287,6 +287,15 @@ func (p *Policy) SignerOf(key signature.Key) (string, bool) {
 // Signers returns every signer, sorted by name.
 func (p *Policy) Signers() []*NamedSigner { return named(p.signers, sortedNames(p.signers)) }
 
+// BuildKeys returns the keys that builds are signed with.
+func (p *Policy) BuildKeys() []*SigningKey {
+	var keys []*SigningKey
+	for _, key := range buildKeys(&p.Spec) {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
 // ManifestKeys returns the keys whose signatures of manifests count.
 func (p *Policy) ManifestKeys() []signature.Key { return p.manifestKeys }
 

@@ -148,7 +148,7 @@ func (s *Signer) Sign(ctx context.Context, r *kyaml.RNode) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, err := pack(message)
+	packed, err := Pack(message)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +186,7 @@ func (s *Signer) annotate(ctx context.Context, r *kyaml.RNode, message []byte, n
 		if data == nil {
 			continue
 		}
-		if values[name], err = pack(data); err != nil {
+		if values[name], err = Pack(data); err != nil {
 			return err
 		}
 	}

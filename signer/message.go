@@ -269,9 +269,9 @@ func checkAnnotations(r *kyaml.RNode) error {
 	return nil
 }
 
-// pack compresses without a time or a name in the header, so that the same
+// Pack compresses a message for an annotation, without a time or a name in the header, so that the same
 // message always gives the same text.
-func pack(message []byte) (string, error) {
+func Pack(message []byte) (string, error) {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
 	if err != nil {
@@ -286,7 +286,7 @@ func pack(message []byte) (string, error) {
 	return base64.StdEncoding.EncodeToString(b.Bytes()), nil
 }
 
-// unpack is the reverse of pack, for at most limit bytes.
+// unpack is the reverse of Pack, for at most limit bytes.
 func unpack(text string, limit int64) ([]byte, error) {
 	packed, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {

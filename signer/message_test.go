@@ -84,11 +84,11 @@ func TestUnarchiveRefuses(t *testing.T) {
 }
 
 func TestCarriedRefuses(t *testing.T) {
-	good, err := pack([]byte("a: b\n"))
+	good, err := Pack([]byte("a: b\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	large, err := pack(make([]byte, MaxYAML+1))
+	large, err := Pack(make([]byte, MaxYAML+1))
 	if err != nil {
 		t.Fatal(err)
 	}

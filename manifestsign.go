@@ -1,0 +1,164 @@
+package trustomize
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"sigs.k8s.io/kustomize/kyaml/kio"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/trustomize/trustomize/internal/cache"
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/policy"
+	"github.com/trustomize/trustomize/signer"
+	"github.com/trustomize/trustomize/signer/strict"
+)
+
+// SignManifestsRequest says what to sign that this program did not build.
+type SignManifestsRequest struct {
+	Request // of which the policy and what opens its keys count
+
+	YAML []byte
+
+	// Maker signs where no policy is asked; nil takes the policy's
+	// manifestSign.key, and never its sign.key.
+	Maker signer.Maker
+
+	Origin  signer.Origin
+	Match   []signer.Selector // without a policy
+	Embed   bool              // without a policy: the messages of Secrets as well
+	Replace bool              // drop the signatures that are there
+}
+
+// SignedManifests is what came out.
+type SignedManifests struct {
+	YAML      []byte
+	Signed    int
+	Resources int
+	Signer    string
+}
+
+// SignManifests signs resources in their annotations, and leaves what is not
+// signed as it was written. A resource that is signed already, and is what was
+// signed, gets another signature over the same message. Nothing comes out unless
+// everything that is to be signed could be.
+func SignManifests(ctx context.Context, req SignManifestsRequest) (*SignedManifests, error) {
+	if _, err := strict.Read(req.YAML); err != nil {
+		return nil, err
+	}
+	nodes, err := (&kio.ByteReader{Reader: bytes.NewReader(req.YAML), OmitReaderAnnotations: true}).Read()
+	if err != nil {
+		return nil, errors.New(oneLine(err.Error()))
+	}
+	if len(nodes) == 0 {
+		return nil, errors.New("there are no resources to sign")
+	}
+	s, err := req.signer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	result := &SignedManifests{Resources: len(nodes), Signer: s.Maker.ID()}
+	for _, r := range nodes {
+		if !s.Selects(r) {
+			continue
+		}
+		if err := SignManifest(ctx, s, r, req.Replace); err != nil {
+			return nil, err
+		}
+		result.Signed++
+	}
+	if result.Signed == 0 {
+		return nil, errors.New("nothing is to be signed: no resource is one that match selects; a Secret is one only where match names its kind")
+	}
+	var out bytes.Buffer
+	if err := (kio.ByteWriter{Writer: &out}).Write(nodes); err != nil {
+		return nil, err
+	}
+	result.YAML = out.Bytes()
+	return result, context.Cause(ctx)
+}
+
+// SignManifest signs one resource, or adds a signature to those that it carries.
+func SignManifest(ctx context.Context, s *signer.Signer, r *kyaml.RNode, replace bool) error {
+	if replace {
+		if _, err := signer.ClearReserved(r); err != nil {
+			return err
+		}
+	}
+	err := signer.CheckReserved(r)
+	if err == nil {
+		_, err := s.Sign(ctx, r)
+		return err
+	}
+	carried, carriedErr := signer.Carried(r)
+	if carriedErr != nil || carried.Message == nil {
+		return fmt.Errorf("%w; drop such annotations with --replace", err)
+	}
+	if err := sameAsSigned(s, r); err != nil {
+		return err
+	}
+	_, err = s.Countersign(ctx, r)
+	return err
+}
+
+// sameAsSigned refuses a second signature over a message that is not the resource,
+// or is for another place.
+func sameAsSigned(s *signer.Signer, r *kyaml.RNode) error {
+	text, err := signer.AsYAML(r)
+	if err != nil {
+		return err
+	}
+	objects, err := strict.Read(text)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		refusals, origin := strict.Differences(o)
+		if len(refusals) > 0 {
+			return &Refused{Refusals: refusals, Failures: []error{errors.New("a second signature would be over what was signed before, and not over what is there; sign anew with --replace")}}
+		}
+		if s.Origin != (signer.Origin{}) && s.Origin != origin {
+			return fmt.Errorf("%s is signed for another origin; sign anew with --replace", signer.Name(r))
+		}
+	}
+	return nil
+}
+
+// signer opens the key and reads what is to be signed with it.
+func (req *SignManifestsRequest) signer(ctx context.Context) (*signer.Signer, error) {
+	if req.Maker != nil {
+		return &signer.Signer{Maker: req.Maker, Origin: req.Origin, Match: req.Match, EmbedSecrets: req.Embed}, nil
+	}
+	p, err := readPolicy(req.Request)
+	if err != nil {
+		return nil, err
+	}
+	return ManifestSigner(ctx, req.Request, p, req.Origin)
+}
+
+// ManifestSigner opens a policy's key for manifests that this program did not
+// build. The keys of builds are refused for it.
+func ManifestSigner(ctx context.Context, req Request, p *policy.Policy, origin signer.Origin) (*signer.Signer, error) {
+	m := p.Spec.ManifestSign
+	if m == nil {
+		return nil, refuse(refusal.NoPolicy, "the policy has no spec.manifestSign: nothing says with which key manifests are signed that were only handed in",
+			"name a key there; that of spec.sign signs only what was verified and built")
+	}
+	o := opener{req, p}
+	key, err := o.open(ctx, m.Key)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	for _, other := range p.BuildKeys() {
+		if o.is(ctx, other, key) {
+			return nil, errors.New("signing key: spec.manifestSign.key signs builds as well; what was only handed in must not be signed like what was verified and built")
+		}
+	}
+	store, err := cache.Open(req.CacheDir)
+	if err != nil {
+		return nil, err
+	}
+	return &signer.Signer{Maker: signer.Keep(key, keptSignatures{store}), Origin: origin, Match: selectors(m.Match), EmbedSecrets: m.EmbedSecrets}, nil
+}
