@@ -16,6 +16,7 @@ var floors = map[string]float64{
 	"internal/cache":            0,
 	"internal/lockfile":         0,
 	"internal/apidefaults":      0,
+	"internal/dryrun":           1,
 	"materials":                 1,
 	"internal/signature":        1,
 	"internal/giturl":           1,

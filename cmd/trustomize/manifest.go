@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/trustomize/trustomize"
+	"github.com/trustomize/trustomize/internal/dryrun"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/signer"
@@ -128,6 +129,7 @@ type manifestWith struct {
 	verifyWith
 	placed
 	origin, installation, set string
+	server, context           string
 }
 
 func (a *app) manifestVerify() *cobra.Command {
@@ -142,7 +144,9 @@ namespace only where they are what was signed for; docs/manifests.md lists them,
 the defaults that are known.
 
 Keys are those of the policy's spec.manifestVerify, or those that --key names.
-Nothing is asked of a log or a server.`,
+Nothing is asked of a log or a server, unless --server names a kubeconfig: then the
+API server's own dry run of what was signed decides what it adds, with its webhooks
+and the defaults of custom resources. It stores nothing.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			req, err := a.manifestVerifyRequest(with)
@@ -166,6 +170,8 @@ Nothing is asked of a log or a server.`,
 	with.placed.flags(cmd.Flags(), "must be signed for")
 	cmd.Flags().StringVar(&with.origin, "origin", "", "source that resources must come from: HOST/REPOSITORY[//PATH]")
 	cmd.Flags().StringVar(&with.installation, "installation-id", "", "of the ArgoCD that tracks the resources, where it has one")
+	cmd.Flags().StringVar(&with.server, "server", "", "kubeconfig file of the cluster that has the resources")
+	cmd.Flags().StringVar(&with.context, "context", "", "context in the kubeconfig (default its current one)")
 	cmd.Flags().StringVar(&with.set, "set", "", "provenance bundle (build --record) of the build that the resources must be, all of it")
 	return cmd
 }
@@ -181,6 +187,16 @@ func (a *app) manifestVerifyRequest(with manifestWith) (*trustomize.ManifestsReq
 		if req.Origin.Source, err = trustomize.OriginSource(with.origin); err != nil {
 			return nil, fmt.Errorf("--origin: %w", err)
 		}
+	}
+	if with.context != "" && with.server == "" {
+		return nil, errors.New("--context is one of the kubeconfig that --server names")
+	}
+	if with.server != "" {
+		server, err := dryrun.Open(with.server, with.context)
+		if err != nil {
+			return nil, fmt.Errorf("--server: %w", err)
+		}
+		req.DryRun = server.DryRun
 	}
 	if with.set != "" {
 		if req.Statement, err = os.ReadFile(with.set); err != nil {

@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -314,19 +315,18 @@ func (c *check) compare(ctx context.Context) {
 	explain := func(change apidefaults.Change) (string, bool) { return apidefaults.Explain(c.signed, c.live, change) }
 	stripped := c.strip()
 	if c.DryRun != nil {
-		made, err := c.DryRun(ctx, c.signed, c.live)
+		made, err := c.dryRun(ctx)
 		if err != nil {
 			c.verdict.Failure = fmt.Errorf("%s: dry run: %w", c.verdict.Resource, err)
 			return
 		}
-		want = withoutServerFields(made)
+		want, explain = made, c.allocated
 		// The dry run was made in the live one's place, which was looked at above.
 		for _, field := range []string{"name", "namespace"} {
 			if v, ok := c.live["metadata"].(map[string]any)[field]; ok {
 				stripped["metadata"].(map[string]any)[field] = v
 			}
 		}
-		explain = func(apidefaults.Change) (string, bool) { return "", false }
 	}
 	for _, change := range compare(want, stripped) {
 		if why, ok := serverField(change); ok {
@@ -339,6 +339,67 @@ func (c *check) compare(ctx context.Context) {
 		}
 		c.changed(change)
 	}
+}
+
+// dryRun asks what the API server makes of the signed resource. The signatures go
+// along: a cluster may admit nothing without them.
+func (c *check) dryRun(ctx context.Context) (map[string]any, error) {
+	signed := deepCopy(c.signed).(map[string]any)
+	metadata := signed["metadata"].(map[string]any)
+	annotations, ok := metadata["annotations"].(map[string]any)
+	if !ok {
+		annotations = map[string]any{}
+		metadata["annotations"] = annotations
+	}
+	for name, value := range texts(c.live, "metadata", "annotations") {
+		if signer.IsSignature(name) {
+			annotations[name] = value
+		}
+	}
+	made, err := c.DryRun(ctx, signed, c.live)
+	if err != nil {
+		return nil, err
+	}
+	made = withoutServerFields(made)
+	metadata = made["metadata"].(map[string]any)
+	if annotations, ok := metadata["annotations"].(map[string]any); ok {
+		annotations = maps.Clone(annotations)
+		maps.DeleteFunc(annotations, func(name string, _ any) bool { return signer.IsSignature(name) })
+		keep(metadata, "annotations", annotations, c.signed)
+	}
+	return made, nil
+}
+
+// allocated explains what the API server chose when it made the live resource,
+// where a dry run chooses again.
+func (c *check) allocated(change apidefaults.Change) (string, bool) {
+	if !change.InLive || has(c.signed, change.Path) {
+		return "", false
+	}
+	change.Signed, change.InSigned = nil, false
+	return apidefaults.Allocated(c.signed, c.live, change)
+}
+
+// has reports whether a path leads to something.
+func has(o any, path []any) bool {
+	for _, part := range path {
+		switch p := part.(type) {
+		case string:
+			m, _ := o.(map[string]any)
+			next, ok := m[p]
+			if !ok {
+				return false
+			}
+			o = next
+		case int:
+			l, _ := o.([]any)
+			if p >= len(l) {
+				return false
+			}
+			o = l[p]
+		}
+	}
+	return true
 }
 
 func (c *check) explained(change apidefaults.Change, why string) {
