@@ -45,6 +45,7 @@ require (
 	github.com/spf13/pflag v1.0.10 // its flags
 	go.yaml.in/yaml/v3 v3.0.5 // the policy, with lines and columns; version as kustomize v5.8.2 has it
 	golang.org/x/term v0.47.0 // passwords, and what is a terminal
+	k8s.io/client-go v0.34.2 // kubeconfigs: certificates, credential plugins
 )
 
 // For tests only.
@@ -52,7 +53,6 @@ require (
 	github.com/google/certificate-transparency-go v1.3.3 // SCTs
 	github.com/rogpeppe/go-internal v1.16.0 // testscript
 	golang.org/x/tools v0.49.0 // txtar
-	k8s.io/client-go v0.34.2 // kubeconfigs: certificates, credential plugins
 )
 
 require (

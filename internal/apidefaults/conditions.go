@@ -14,6 +14,10 @@ var conditions = map[string]func(at place) bool{
 	"there is no pod failure policy": func(at place) bool {
 		return at.besideSigned("podFailurePolicy") == nil
 	},
+	"the job has no labels": func(at place) bool {
+		labels, _ := get(at.signed, "metadata", "labels").(map[string]any)
+		return len(labels) == 0 && get(at.signed, "spec", "manualSelector") != true
+	},
 	"the selector is generated":           func(at place) bool { return get(at.signed, "spec", "manualSelector") != true },
 	"the affinity is by client":           func(at place) bool { return service(at, "sessionAffinity") == "ClientIP" },
 	"the service is not an external name": func(at place) bool { return service(at, "type") != "ExternalName" },

@@ -69,6 +69,7 @@ func init() {
 		"token volume":      {isTokenVolume, "the volume with the service account's token"},
 		"token mount":       {isTokenMount, "the mount of the volume with the service account's token"},
 		"template labels":   {isTemplateLabels, "the pod template's labels"},
+		"template label":    {isTemplateLabel, "the pod template's label"},
 		"uid":               {isUID, "the object's own uid"},
 		"some uid":          {isSomeUID, "the uid of the object of that name"},
 		"version":           {isVersion, "the version of the object of that name"},
@@ -221,6 +222,11 @@ func isTokenMount(at place) bool {
 func isTemplateLabels(at place) bool {
 	labels, ok := get(at.signed, "spec", "template", "metadata", "labels").(map[string]any)
 	return ok && len(labels) > 0 && reflect.DeepEqual(at.value, any(labels))
+}
+
+func isTemplateLabel(at place) bool {
+	label, ok := get(at.signed, "spec", "template", "metadata", "labels", last(at.path)).(string)
+	return ok && at.value == label
 }
 
 func address(v any) (netip.Addr, bool) {

@@ -185,6 +185,17 @@ func (c *check) annotation(name, value string) (string, bool) {
 	return "", false
 }
 
+// counted reports whether the API server or a controller counts in an annotation
+// that was not signed.
+func (c *check) counted(name string, value any) bool {
+	count, _ := value.(string)
+	if _, signed := texts(c.signed, "metadata", "annotations")[name]; signed || name != annotationRevision && name != annotationGeneration {
+		return false
+	}
+	_, ok := c.annotation(name, count)
+	return ok
+}
+
 // tracking is what ArgoCD writes for a resource: APPLICATION:GROUP/KIND:NAMESPACE/NAME,
 // with the application's destination where the resource has no namespace (argo-cd,
 // util/argo/resource_tracking.go).

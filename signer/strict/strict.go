@@ -364,7 +364,9 @@ func (c *check) dryRun(ctx context.Context) (map[string]any, error) {
 	metadata = made["metadata"].(map[string]any)
 	if annotations, ok := metadata["annotations"].(map[string]any); ok {
 		annotations = maps.Clone(annotations)
-		maps.DeleteFunc(annotations, func(name string, _ any) bool { return signer.IsSignature(name) })
+		maps.DeleteFunc(annotations, func(name string, value any) bool {
+			return signer.IsSignature(name) || c.counted(name, value)
+		})
 		keep(metadata, "annotations", annotations, c.signed)
 	}
 	return made, nil
