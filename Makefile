@@ -16,6 +16,7 @@ build:
 
 schema:
 	$(GO) test ./policy -run '^TestSchema$$' -update
+	$(GO) test ./internal/apidefaults -run '^TestDocument$$' -update
 
 demo: build
 	$(GO) -C test/peers/rekor build -o ../../../bin/rekor-server github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix

@@ -40,7 +40,7 @@ type row struct {
 
 // section is a set of rows and what they are for.
 type section struct {
-	Kinds []string // APIVERSION/KIND PREFIX; "*" is every kind that has a section
+	Kinds []string // APIVERSION/KIND PREFIX; "*" is every kind, and those named behind it too
 	Rows  []row
 }
 
@@ -54,13 +54,18 @@ var known = sync.OnceValue(func() map[string][]row {
 	for _, s := range all {
 		for _, kind := range s.Kinds {
 			of, prefix, _ := strings.Cut(kind, " ")
+			into := rows[of]
 			for _, r := range s.Rows {
 				r.segments = append(split(prefix), split(r.Path)...)
-				if of == "*" {
-					every = append(every, r)
-					continue
-				}
-				rows[of] = append(rows[of], r)
+				into = append(into, r)
+			}
+			switch {
+			case of == "*":
+				every = into
+			case s.Kinds[0] == "*":
+				rows[of] = rows[of][:len(rows[of]):len(rows[of])] // it is only named, and gets what all get
+			default:
+				rows[of] = into
 			}
 		}
 	}

@@ -77,7 +77,7 @@ func startCluster() (*cluster, error) {
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--secure-port="+strconv.Itoa(port), "--cert-dir="+file("certs"),
 		"--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC", "--token-auth-file="+file("tokens"),
 		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+file("key"), "--service-account-signing-key-file="+file("key"),
-		"--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none")
+		"--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none", "--allow-privileged=true")
 	c.process.Stdout, c.process.Stderr = log, log
 	c.process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.process.Start(); err != nil {
