@@ -29,6 +29,7 @@ type Result struct {
 	Signed    int                // resources that carry a signature
 	Resources int                // all resources
 	Record    *provenance.Record // nil when nothing was signed
+	Image     string             // HOST/PATH@sha256:HEX of the manifest image; "" when none was pushed
 
 	// Unsigned says why nothing was signed; "" when something was. Statement
 	// is then the provenance's, without a signature, of an audit that would
@@ -211,11 +212,20 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.Signin
 	if err != nil {
 		return err
 	}
+	publish, err := openPublisher(req, result.Report.Policy, result.Report.origin(req.Application))
+	if err != nil {
+		return err
+	}
+	published, err := publish.signatures(ctx, key)
+	if err != nil {
+		return err
+	}
+	maker := signer.Keep(key, append([]signer.Store{keptSignatures{store}}, published...)...)
 	s := &signer.Signer{
-		Maker: signer.Keep(key, keptSignatures{store}), Origin: result.Report.origin(req.Application),
+		Maker: maker, Origin: result.Report.origin(req.Application),
 		Match: selectors(spec.Sign.Match), EmbedSecrets: spec.Sign.EmbedSecrets,
 	}
-	manifest, err := sign(ctx, s, resources)
+	manifest, err := sign(ctx, s, resources, publish)
 	if err != nil {
 		return err
 	}
@@ -226,6 +236,11 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.Signin
 	record, err := recordOf(ctx, req, result.Report, key, statement, store)
 	if err != nil {
 		return err
+	}
+	if publish != nil {
+		if result.Image, err = publish.push(ctx, maker, record); err != nil {
+			return fmt.Errorf("the manifest image, without which spec.sign.image has nothing printed: %w", err)
+		}
 	}
 	result.YAML, result.Signed, result.Record = manifest.yaml, manifest.signed, record
 	result.Files, err = outputFiles(resources)

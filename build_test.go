@@ -282,7 +282,7 @@ func TestSecretsStayOutOfStatements(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := sign(t.Context(), &signer.Signer{Maker: key}, resources)
+		m, err := sign(t.Context(), &signer.Signer{Maker: key}, resources, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

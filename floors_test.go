@@ -38,6 +38,7 @@ var floors = map[string]float64{
 	"internal/oci":              2,
 	"internal/sourceurl":        2.5,
 	"signer/strict":             2.5,
+	"signer/image":              2.5,
 	"resolver":                  3,
 	"":                          4,
 	"plugin":                    5,

@@ -27,6 +27,7 @@ type manifest struct {
 	signed    int
 	digest    string // SHA-256 of the output, Secret values removed
 	resources []provenance.Descriptor
+	publish   *publisher // nil without a manifest image
 }
 
 // checkReserved refuses resources that come with an annotation that only a signer
@@ -57,8 +58,8 @@ func checkReserved(report *Report, resources resmap.ResMap) error {
 }
 
 // sign signs what is selected and prints everything.
-func sign(ctx context.Context, s *signer.Signer, resources resmap.ResMap) (*manifest, error) {
-	m := &manifest{}
+func sign(ctx context.Context, s *signer.Signer, resources resmap.ResMap, publish *publisher) (*manifest, error) {
+	m := &manifest{publish: publish}
 	for _, r := range resources.Resources() {
 		if err := m.add(ctx, s, &r.RNode); err != nil {
 			return nil, err
@@ -67,6 +68,11 @@ func sign(ctx context.Context, s *signer.Signer, resources resmap.ResMap) (*mani
 	var err error
 	if m.yaml, err = resources.AsYaml(); err != nil {
 		return nil, err
+	}
+	if publish != nil {
+		if err := publish.make(resources); err != nil {
+			return nil, err
+		}
 	}
 	m.digest, err = redactedDigest(resources, m.yaml)
 	return m, err
@@ -94,21 +100,36 @@ func (m *manifest) add(ctx context.Context, s *signer.Signer, r *kyaml.RNode) er
 	if err != nil {
 		return err
 	}
-	if s.Selects(r) {
-		m.signed++
-		message, err := s.Sign(ctx, r)
-		if err != nil {
-			return err
-		}
-		if !signer.IsSecret(r) {
-			described = message
-		}
-	} else {
+	message, err := m.message(ctx, s, r)
+	switch {
+	case err != nil:
+		return err
+	case message == nil:
 		one.Annotations = map[string]any{provenance.AnnotationUnsigned: true}
+	case !signer.IsSecret(r):
+		described = message
 	}
 	one.Digest = sha256Of(described)
 	m.resources = append(m.resources, one)
 	return nil
+}
+
+// message signs a resource, if it is selected, and returns what is signed. What is
+// too large for annotations is signed in the manifest image alone, where there is
+// one.
+func (m *manifest) message(ctx context.Context, s *signer.Signer, r *kyaml.RNode) ([]byte, error) {
+	if !s.Selects(r) {
+		return nil, nil
+	}
+	before := r.Copy()
+	message, err := s.Sign(ctx, r)
+	var large *signer.SizeError
+	if m.publish != nil && errors.As(err, &large) && !signer.IsSecret(r) {
+		r.SetYNode(before.YNode())
+		return nil, nil
+	}
+	m.signed++
+	return message, err
 }
 
 // redactedDigest is the SHA-256 of the output as it is printed, but for the
@@ -157,7 +178,11 @@ func statementOf(report *Report, req Request, m *manifest) *provenance.Statement
 		definition.ResolvedDependencies = append(definition.ResolvedDependencies, dependency(report.Graph, s))
 	}
 	details := provenance.RunDetails{Builder: provenance.Builder{Version: Versions()}, Byproducts: m.resources}
-	return provenance.New(subject, definition, details)
+	statement := provenance.New(subject, definition, details)
+	if m.publish != nil {
+		statement.Subject = append(statement.Subject, m.publish.subject())
+	}
+	return statement
 }
 
 // dependency describes a source: what it is, who vouched for it, and what

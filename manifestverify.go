@@ -11,6 +11,7 @@ import (
 	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/provenance"
 	"github.com/trustomize/trustomize/signer"
+	"github.com/trustomize/trustomize/signer/image"
 	"github.com/trustomize/trustomize/signer/strict"
 )
 
@@ -27,6 +28,9 @@ type ManifestsRequest struct {
 	// Statement is the provenance bundle of the build that they should be all of;
 	// nil asks nothing.
 	Statement []byte
+
+	// Image is a manifest image, for resources that carry no signature; nil without.
+	Image *image.Verified
 
 	// DryRun asks an API server what it makes of the signed object; nil compares
 	// offline.
@@ -59,6 +63,12 @@ func VerifyManifests(ctx context.Context, req ManifestsRequest) (*ManifestsRepor
 		}
 	}
 	v := &strict.Verifier{Trust: req.Trust, Now: req.Now, Origin: req.Origin, Installation: req.Installation, DryRun: req.DryRun}
+	if req.Image != nil {
+		if v.Image, err = strict.Read(req.Image.YAML); err != nil {
+			return nil, fmt.Errorf("the manifest image: %w", err)
+		}
+		v.ImageSigner = req.Image.Fingerprint
+	}
 	report := &ManifestsReport{}
 	for _, o := range objects {
 		report.Verdicts = append(report.Verdicts, v.Verify(ctx, o))

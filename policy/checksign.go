@@ -39,6 +39,11 @@ func (c *checker) signAt(path string, s *Sign) {
 	}
 	if s.Image != nil {
 		c.image(path+".image", s.Image)
+		for _, key := range []*SigningKey{s.Key, s.UnverifiedKey} {
+			if key != nil && key.Keyless != nil {
+				c.fail(path+".image", "is signed with a key, and not with a keyless one; want key: {file}, {pem} or {kms}")
+			}
+		}
 	}
 	if s.EmbedSecrets && !namesSecrets(s.Match) {
 		c.fail(path+".embedSecrets", "wants kind: Secret in match; other Secrets are not signed")

@@ -201,16 +201,22 @@ func (r *run) registry(ref oci.Reference) (*oci.Client, error) {
 }
 
 func (r *run) newRegistry(ref oci.Reference) (*oci.Client, error) {
-	client := &oci.Client{Transport: r.cfg.HTTP}
+	return RegistryClient(r.cfg.Policy, ref, r.cfg.HTTP)
+}
+
+// RegistryClient returns a client with the credentials that a policy has for a
+// repository.
+func RegistryClient(p *policy.Policy, ref oci.Reference, transport http.RoundTripper) (*oci.Client, error) {
+	client := &oci.Client{Transport: transport}
 	id, err := identity.New("oci", ref.Registry, ref.Repository)
 	if err != nil {
 		return nil, err
 	}
-	c, ok := r.cfg.Policy.CredentialFor(id)
+	c, ok := p.CredentialFor(id)
 	if !ok || c.RegistryConfig == nil {
 		return client, nil
 	}
-	data, err := os.ReadFile(r.cfg.Policy.Path(c.RegistryConfig.File))
+	data, err := os.ReadFile(p.Path(c.RegistryConfig.File))
 	if err != nil {
 		return nil, fmt.Errorf("credential: %w", err)
 	}

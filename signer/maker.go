@@ -153,6 +153,9 @@ func (k *Kept) read(data, message []byte) (*Signature, bool) {
 	return &sig, true
 }
 
+// KeptName is under which name a [Store] has the maker's signature of a message.
+func KeptName(m Maker, message []byte) string { return keptName(m.ID(), message) }
+
 func keptName(id string, message []byte) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%x\n", id, sha256.Sum256(message))

@@ -96,6 +96,8 @@ func (a *app) summarize(result *trustomize.Result) {
 	switch {
 	case result.Unsigned != "":
 		fmt.Fprintln(a.stderr, "trustomize: nothing is signed or logged: "+result.Unsigned)
+	case result.Image != "":
+		fmt.Fprintf(a.stderr, "trustomize: %d of %d resources signed, manifest image %s\n", result.Signed, result.Resources, result.Image)
 	case isTerminal(a.stderr):
 		fmt.Fprintf(a.stderr, "trustomize: %d sources verified, %d of %d resources signed%s\n",
 			len(result.Report.Graph.Sources), result.Signed, result.Resources, logged(result))

@@ -129,7 +129,7 @@ type manifestWith struct {
 	verifyWith
 	placed
 	origin, installation, set string
-	server, context           string
+	server, context, image    string
 }
 
 func (a *app) manifestVerify() *cobra.Command {
@@ -156,6 +156,11 @@ and the defaults of custom resources. It stores nothing.`,
 			if req.YAML, err = readInput(args); err != nil {
 				return err
 			}
+			if with.image != "" {
+				if req.Image, err = trustomize.ManifestImage(cmd.Context(), a.policy, with.image, req.Keys, fetchTransport()); err != nil {
+					return fmt.Errorf("--image: %w", err)
+				}
+			}
 			report, err := trustomize.VerifyManifests(cmd.Context(), *req)
 			if err != nil {
 				return err
@@ -170,6 +175,7 @@ and the defaults of custom resources. It stores nothing.`,
 	with.placed.flags(cmd.Flags(), "must be signed for")
 	cmd.Flags().StringVar(&with.origin, "origin", "", "source that resources must come from: HOST/REPOSITORY[//PATH]")
 	cmd.Flags().StringVar(&with.installation, "installation-id", "", "of the ArgoCD that tracks the resources, where it has one")
+	cmd.Flags().StringVar(&with.image, "image", "", "manifest image, HOST/PATH@sha256:HEX or HOST/PATH:TAG, that has signed what carries no signature")
 	cmd.Flags().StringVar(&with.server, "server", "", "kubeconfig file of the cluster that has the resources")
 	cmd.Flags().StringVar(&with.context, "context", "", "context in the kubeconfig (default its current one)")
 	cmd.Flags().StringVar(&with.set, "set", "", "provenance bundle (build --record) of the build that the resources must be, all of it")

@@ -18,6 +18,10 @@ import (
 // private addresses and follows redirects of a handshake to any host.
 type guard struct{ next http.RoundTripper }
 
+// Guard returns a transport that keeps to the same rules, for clients of
+// registries that are not this package's.
+func Guard(next http.RoundTripper) http.RoundTripper { return guard{next} }
+
 // networkError is why a request was not answered, in words that no server and
 // no library around the guard had a hand in.
 type networkError struct{ error }

@@ -42,6 +42,12 @@ type Verifier struct {
 	// are, where it has one.
 	Installation string
 
+	// Image are the resources of a manifest image whose signature counts, and
+	// ImageSigner who made it. They are what was signed of resources that carry no
+	// signature themselves.
+	Image       []Object
+	ImageSigner string
+
 	// DryRun returns what an API server would make of the signed object in the
 	// live one's place. Nil compares offline, with the server's known defaults.
 	DryRun func(ctx context.Context, signed, live map[string]any) (map[string]any, error)
@@ -129,6 +135,12 @@ func (c *check) refuse(code refusal.Code, field, reason string, hints ...string)
 func (c *check) run(ctx context.Context) {
 	carried, err := signer.CarriedIn(texts(c.live, "metadata", "annotations"))
 	switch {
+	case errors.Is(err, signer.ErrUnsigned) && c.inImage():
+		c.verdict.plain, c.verdict.Signer = plain(c.live), c.ImageSigner
+		if c.origin(c.signed) {
+			c.compare(ctx)
+		}
+		return
 	case errors.Is(err, signer.ErrUnsigned):
 		c.verdict.plain = plain(c.live)
 		c.refuse(refusal.Unsigned, "", "carries no signature", "apply it as trustomize printed it; what is left out of sign.match has none")
@@ -145,6 +157,19 @@ func (c *check) run(ctx context.Context) {
 		return
 	}
 	c.compare(ctx)
+}
+
+// inImage takes what the manifest image says of the resource for what was signed.
+func (c *check) inImage() bool {
+	found := c.pick(c.Image)
+	if found == nil {
+		return false
+	}
+	c.signed = deepCopy(found).(map[string]any)
+	if annotations, ok := c.signed["metadata"].(map[string]any)["annotations"].(map[string]any); ok {
+		maps.DeleteFunc(annotations, func(name string, _ any) bool { return signer.IsSignature(name) })
+	}
+	return true
 }
 
 // plain is the digest of an unsigned resource's YAML, as a statement has it.
