@@ -17,6 +17,7 @@ var floors = map[string]float64{
 	"internal/lockfile":         0,
 	"internal/apidefaults":      0,
 	"internal/dryrun":           1,
+	"internal/kyverno":          0,
 	"materials":                 1,
 	"internal/signature":        1,
 	"internal/giturl":           1,

@@ -19,7 +19,7 @@ var firstPolicy []byte
 
 func (a *app) policyCmd() *cobra.Command {
 	cmd := &cobra.Command{Use: "policy", Short: "Write and check policies", Args: cobra.NoArgs, RunE: help}
-	cmd.AddCommand(a.policyInit(), a.policyCheck(), a.policyExplain(), a.policyImport())
+	cmd.AddCommand(a.policyInit(), a.policyCheck(), a.policyExplain(), a.policyImport(), a.policyKyverno())
 	return cmd
 }
 
