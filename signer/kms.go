@@ -28,11 +28,13 @@ import (
 
 // KMSKey is a signing key in a key management system, reached through a plugin
 // of Sigstore's: the key NAME://ID belongs to a program sigstore-kms-NAME that
-// the operator installed. It is started once for each call.
+// the operator installed. It is started once for each call. A client that was
+// compiled in takes its place.
 type KMSKey struct {
 	Public signature.Key
 
-	plugin *plugin
+	name    string // of the plugin, or the key's scheme
+	backend kmsBackend
 }
 
 // Plugins says how KMS plugins are found and run. Sigstore's own client looks
@@ -67,17 +69,20 @@ func OpenKMS(ctx context.Context, uri string, plugins Plugins) (*KMSKey, error) 
 	if parts == nil {
 		return nil, fmt.Errorf("%q is no KMS key; want NAME://ID, where sigstore-kms-NAME is a plugin", uri)
 	}
-	p := &plugin{Plugins: plugins, name: cliplugin.PluginBinaryPrefix + parts[1], key: parts[2]}
+	if plugins.Limit == 0 {
+		plugins.Limit = pluginLimit
+	}
+	k := &KMSKey{name: parts[1], backend: &kmsClient{uri, plugins.Limit}}
 	var err error
-	if p.program, err = plugins.find(p.name); err != nil {
-		return nil, err
+	if !compiledIn(uri) {
+		p := &plugin{Plugins: plugins, name: cliplugin.PluginBinaryPrefix + parts[1], key: parts[2]}
+		if p.program, err = plugins.find(p.name); err != nil {
+			return nil, err
+		}
+		k.name, k.backend = p.name, p
 	}
-	if p.Limit == 0 {
-		p.Limit = pluginLimit
-	}
-	k := &KMSKey{plugin: p}
-	if k.Public, err = p.publicKey(ctx); err != nil {
-		return nil, fmt.Errorf("%s: %w", p.name, err)
+	if k.Public, err = k.backend.publicKey(ctx); err != nil {
+		return nil, fmt.Errorf("%s: %w", k.name, err)
 	}
 	return k, nil
 }
@@ -108,12 +113,12 @@ func (k *KMSKey) Sign(ctx context.Context, message []byte) ([]byte, error) {
 
 // SignWith is [KMSKey.Sign] with a hash that the KMS is asked to use.
 func (k *KMSKey) SignWith(ctx context.Context, message []byte, hash crypto.Hash) ([]byte, error) {
-	sig, err := k.plugin.sign(ctx, message, hash)
+	sig, err := k.backend.sign(ctx, message, hash)
 	if err == nil {
 		_, err = k.Public.VerifyBytes(sig, message)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: its signature: %w", k.plugin.name, err)
+		return nil, fmt.Errorf("%s: its signature: %w", k.name, err)
 	}
 	return sig, nil
 }

@@ -62,31 +62,19 @@ func (k *testKey) Check(raw, message []byte) error {
 	return err
 }
 
-// server is a registry in this process, with what it was asked to write.
-type server struct {
-	*httptest.Server
-	puts int
-}
-
-func start(t *testing.T, referrers bool) (*server, *oci.Client, string) {
+// start runs a registry in this process.
+func start(t *testing.T, referrers bool) (*oci.Client, string) {
 	t.Helper()
-	s := &server{}
-	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(referrers))
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/") {
-			s.puts++
-		}
-		handler.ServeHTTP(w, r)
-	}))
+	s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(referrers)))
 	t.Cleanup(s.Close)
-	return s, &oci.Client{Transport: http.DefaultTransport}, strings.TrimPrefix(s.URL, "http://") + "/acme/manifests"
+	return &oci.Client{Transport: http.DefaultTransport}, strings.TrimPrefix(s.URL, "http://") + "/acme/manifests"
 }
 
 const manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
 func TestPush(t *testing.T) {
 	for _, referrers := range []bool{true, false} {
-		_, client, name := start(t, referrers)
+		client, name := start(t, referrers)
 		repository, err := Open(client, name)
 		if err != nil {
 			t.Fatal(err)
@@ -148,7 +136,7 @@ func referring(t *testing.T, r *Repository, i *Image, want int) {
 
 // TestAttestations: one's own is replaced, and others' stay.
 func TestAttestations(t *testing.T) {
-	_, client, name := start(t, true)
+	client, name := start(t, true)
 	repository, _ := Open(client, name)
 	i, _ := New([]byte(manifest))
 	key, other := newKey(t), newKey(t)
@@ -180,7 +168,7 @@ func TestAttestations(t *testing.T) {
 
 // TestTampered: what another image's signature says does not count for this one.
 func TestTampered(t *testing.T) {
-	_, client, name := start(t, true)
+	client, name := start(t, true)
 	repository, _ := Open(client, name)
 	key := newKey(t)
 	good, _ := New([]byte(manifest))

@@ -1,0 +1,5 @@
+//go:build kms_azure
+
+package signer
+
+import _ "github.com/sigstore/sigstore/pkg/signature/kms/azure"
