@@ -56,10 +56,10 @@ require (
 )
 
 require (
-	github.com/sigstore/sigstore/pkg/signature/kms/aws v1.10.9
-	github.com/sigstore/sigstore/pkg/signature/kms/azure v1.10.9
-	github.com/sigstore/sigstore/pkg/signature/kms/gcp v1.10.9
-	github.com/sigstore/sigstore/pkg/signature/kms/hashivault v1.10.9
+	github.com/sigstore/sigstore/pkg/signature/kms/aws v1.10.9 // compiled in with the tag kms_aws alone, as the next three with theirs
+	github.com/sigstore/sigstore/pkg/signature/kms/azure v1.10.9 // kms_azure
+	github.com/sigstore/sigstore/pkg/signature/kms/gcp v1.10.9 // kms_gcp
+	github.com/sigstore/sigstore/pkg/signature/kms/hashivault v1.10.9 // kms_hashivault
 )
 
 require (
