@@ -233,13 +233,14 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.Signin
 	if err != nil {
 		return err
 	}
-	record, err := recordOf(ctx, req, result.Report, key, statement, store)
+	recorder := recorderOf(req, result.Report.Policy, key, store)
+	record, err := recordOf(ctx, recorder, key, statement, store)
 	if err != nil {
-		return err
+		return logged(err)
 	}
 	if publish != nil {
-		if result.Image, err = publish.push(ctx, maker, record); err != nil {
-			return fmt.Errorf("the manifest image, without which spec.sign.image has nothing printed: %w", err)
+		if result.Image, err = publish.push(ctx, maker, recorder, record); err != nil {
+			return logged(fmt.Errorf("the manifest image, without which spec.sign.image has nothing printed: %w", err))
 		}
 	}
 	result.YAML, result.Signed, result.Record = manifest.yaml, manifest.signed, record
@@ -248,23 +249,30 @@ func finish(ctx context.Context, req Request, result *Result, ref *policy.Signin
 	return err
 }
 
+func recorderOf(req Request, p *policy.Policy, key *privateKey, store *cache.Cache) *provenance.Recorder {
+	r := &provenance.Recorder{Signer: key.statements, Public: key.public.Public, Store: store, Client: req.HTTPClient}
+	r.Spool = p.Spec.Log.Mode == policy.LogSpool
+	if len(p.Spec.Log.Rekor) > 0 {
+		log := p.Spec.Log.Rekor[0]
+		r.Log = &provenance.Log{URL: log.URL, Version: log.Version, Key: p.LogKeys()[0].Public}
+	}
+	return r
+}
+
 // recordOf signs a statement, and logs it where the policy wants that.
-func recordOf(ctx context.Context, req Request, report *Report, key *privateKey, statement []byte, store *cache.Cache) (*provenance.Record, error) {
+func recordOf(ctx context.Context, recorder *provenance.Recorder, key *privateKey, statement []byte, store *cache.Cache) (*provenance.Record, error) {
 	if key.keyless != nil {
 		data, err := key.keyless.Statement(ctx, provenance.PayloadType, statement, key.identity, keptSignatures{store})
 		return &provenance.Record{Bundle: data, Index: -1}, err
 	}
-	spec := &report.Policy.Spec
-	recorder := &provenance.Recorder{Signer: key.statements, Public: key.public.Public, Store: store, Client: req.HTTPClient}
-	recorder.Spool = spec.Log.Mode == policy.LogSpool
-	if len(spec.Log.Rekor) > 0 {
-		log := spec.Log.Rekor[0]
-		recorder.Log = &provenance.Log{URL: log.URL, Version: log.Version, Key: report.Policy.LogKeys()[0].Public}
+	return recorder.Record(ctx, statement)
+}
+
+// logged turns a log's failure into a refusal.
+func logged(err error) error {
+	var failed *provenance.Error
+	if errors.As(err, &failed) {
+		return refuse(refusal.Log, failed.Error(), "nothing is printed before the log has answered; spec.log.mode in the policy asks for that")
 	}
-	record, err := recorder.Record(ctx, statement)
-	var logError *provenance.Error
-	if errors.As(err, &logError) {
-		return nil, refuse(refusal.Log, logError.Error(), "nothing is printed before the log has answered; spec.log.mode in the policy asks for that")
-	}
-	return record, err
+	return err
 }

@@ -146,16 +146,25 @@ func (p *publisher) subject() provenance.Descriptor {
 	return provenance.Descriptor{Name: p.repository.String(), Digest: map[string]string{"sha256": p.image.Digest()[len("sha256:"):]}}
 }
 
-// push uploads the image with its signature and the statement.
-func (p *publisher) push(ctx context.Context, key signer.Maker, record *provenance.Record) (string, error) {
+// push uploads the image with its signature, which is logged where the log gives
+// what verifiers of images want, and the statement.
+func (p *publisher) push(ctx context.Context, key signer.Maker, recorder *provenance.Recorder, record *provenance.Record) (string, error) {
 	var bundle struct {
 		Envelope json.RawMessage `json:"dsseEnvelope"`
 	}
 	if err := json.Unmarshal(record.Bundle, &bundle); err != nil {
 		return "", err
 	}
-	attestation := image.Attestation{Envelope: bundle.Envelope, PredicateType: provenance.PredicateType}
-	return p.repository.Push(ctx, p.image, imageKey{key}, attestation, p.tag)
+	promise, err := record.CosignEntry()
+	if err != nil {
+		return "", err
+	}
+	var log image.Log
+	if recorder.LogsSignatures() {
+		log = recorder
+	}
+	attestation := image.Attestation{Envelope: bundle.Envelope, Promise: promise, PredicateType: provenance.PredicateType}
+	return p.repository.Push(ctx, p.image, imageKey{key}, log, attestation, p.tag)
 }
 
 // imageKey signs images with a build's key.

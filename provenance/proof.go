@@ -46,12 +46,12 @@ func (r *Recorder) verified(data, statement []byte, material *material) (*Record
 	index := int64(-1)
 	if r.Log != nil {
 		options = append(options, verify.WithTransparencyLog(1))
-		entries := b.GetVerificationMaterial().GetTlogEntries()
-		if len(entries) != 1 || entries[0].GetInclusionProof() == nil {
-			return nil, errors.New("there is no proof of inclusion")
+		entry, err := onlyEntry(b.Bundle)
+		if err != nil {
+			return nil, err
 		}
-		index = entries[0].GetLogIndex()
-		if err := r.Log.onlyProven(entries[0]); err != nil {
+		index = entry.GetLogIndex()
+		if err := r.Log.onlyProven(entry); err != nil {
 			return nil, err
 		}
 	}
@@ -135,12 +135,26 @@ func (r *Recorder) material(pair *keypair) (*material, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.logs[hex.EncodeToString(id)] = &root.TransparencyLog{
-		BaseURL: r.Log.URL, ID: id, PublicKey: r.Log.Key,
-		HashFunc: crypto.SHA256, SignatureHashFunc: signatureHash(r.Log.Key),
+	m.logs[hex.EncodeToString(id)] = r.Log.trusted(id)
+	return m, nil
+}
+
+// trusted is the log as sigstore-go trusts it, under its id.
+func (l *Log) trusted(id []byte) *root.TransparencyLog {
+	return &root.TransparencyLog{
+		BaseURL: l.URL, ID: id, PublicKey: l.Key,
+		HashFunc: crypto.SHA256, SignatureHashFunc: signatureHash(l.Key),
 		ValidityPeriodStart: time.Unix(0, 0),
 	}
-	return m, nil
+}
+
+// onlyEntry returns a bundle's one log entry.
+func onlyEntry(pb *protobundle.Bundle) (*protorekor.TransparencyLogEntry, error) {
+	entries := pb.GetVerificationMaterial().GetTlogEntries()
+	if len(entries) != 1 || entries[0].GetInclusionProof() == nil {
+		return nil, errors.New("there is no proof of inclusion")
+	}
+	return entries[0], nil
 }
 
 // id returns the id under which the log's entries name it: for version 1 the

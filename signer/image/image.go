@@ -28,9 +28,10 @@ const (
 	attestationRefer types.MediaType = "application/vnd.dev.cosign.artifact.att.v1+json"
 )
 
-// Annotations of layers: cosign's pkg/oci/static/options.go and
-// cmd/cosign/cli/attest.
+// Annotations of layers: cosign's pkg/oci/static/options.go,
+// pkg/oci/internal/signature/layer.go and cmd/cosign/cli/attest.
 const (
+	annotationBundle    = "dev.sigstore.cosign/bundle"
 	annotationSignature = "dev.cosignproject.cosign/signature"
 	annotationPredicate = "predicateType"
 )

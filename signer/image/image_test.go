@@ -84,13 +84,13 @@ func TestPush(t *testing.T) {
 			t.Fatal(err)
 		}
 		key, other := newKey(t), newKey(t)
-		att := Attestation{[]byte(`{"payloadType":"a","payload":"","signatures":[]}`), "https://example.com/a"}
-		at, err := repository.Push(t.Context(), i, other, Attestation{}, "latest")
+		att := Attestation{Envelope: []byte(`{"payloadType":"a","payload":"","signatures":[]}`), PredicateType: "https://example.com/a"}
+		at, err := repository.Push(t.Context(), i, other, nil, Attestation{}, "latest")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if _, err := repository.Push(t.Context(), i, key, att, "latest"); err != nil {
+			if _, err := repository.Push(t.Context(), i, key, nil, att, "latest"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -150,19 +150,61 @@ func TestAttestations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Attestation{data, "p"}
+		return Attestation{Envelope: data, PredicateType: "p"}
 	}
 	for _, one := range []struct {
 		key  *testKey
 		text string
 	}{{other, "1"}, {key, "2"}, {key, "3"}} {
-		if _, err := repository.Push(t.Context(), i, one.key, envelope(one.key, one.text)); err != nil {
+		if _, err := repository.Push(t.Context(), i, one.key, nil, envelope(one.key, one.text)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	layers, _, err := repository.read(t.Context(), repository.tagged(legacy(i.digest, "att")), maxAttachment)
 	if err != nil || len(layers) != 2 || !bytes.Contains(layers[0].data, []byte("MQ==")) || !bytes.Contains(layers[1].data, []byte("Mw==")) {
 		t.Errorf("%d layers: %v", len(layers), err)
+	}
+}
+
+// testLog promises what it has seen.
+type testLog struct{ asked int }
+
+func (l *testLog) LogSignature(_ context.Context, raw, message []byte) ([]byte, error) {
+	l.asked++
+	return fmt.Appendf(nil, "%x %x", raw, message), nil
+}
+
+func (l *testLog) CheckSignature(promise, raw, message []byte) error {
+	if string(promise) != fmt.Sprintf("%x %x", raw, message) {
+		return errors.New("not promised")
+	}
+	return nil
+}
+
+// TestLogged: a signature that no log has seen is logged as it is, and takes its
+// own place; one that is logged stays.
+func TestLogged(t *testing.T) {
+	client, name := start(t, true)
+	repository, _ := Open(client, name)
+	i, _ := New([]byte(manifest))
+	key, other, log := newKey(t), newKey(t), &testLog{}
+	push := func(key Key, log Log) {
+		t.Helper()
+		if _, err := repository.Push(t.Context(), i, key, log, Attestation{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	push(key, nil)
+	push(other, nil)
+	push(key, log)
+	push(key, log)
+	push(key, nil)
+	layers, _, err := repository.read(t.Context(), repository.tagged(legacy(i.digest, "sig")), maxAttachment)
+	if err != nil || len(layers) != 2 || key.made != 1 || log.asked != 1 {
+		t.Fatalf("%d layers, %d made, %d logged: %v", len(layers), key.made, log.asked, err)
+	}
+	if layers[0].Annotations[annotationBundle] != "" || layers[1].Annotations[annotationBundle] == "" {
+		t.Errorf("%v", layers)
 	}
 }
 
@@ -178,7 +220,7 @@ func TestTampered(t *testing.T) {
 		if i == bad {
 			k = newKey(t)
 		}
-		if _, err := repository.Push(t.Context(), i, k, Attestation{}); err != nil {
+		if _, err := repository.Push(t.Context(), i, k, nil, Attestation{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -214,7 +256,7 @@ func TestFaults(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = repository.Push(t.Context(), i, newKey(t), Attestation{})
+		_, err = repository.Push(t.Context(), i, newKey(t), nil, Attestation{})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.ContainsAny(err.Error(), "\n\x1b") || strings.Contains(err.Error(), "http://") {
 			t.Errorf("%d: %v", status, err)
 		}

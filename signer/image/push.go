@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,17 +24,27 @@ type Key interface {
 	Check(raw, message []byte) error // whether the key made the signature
 }
 
-// Attestation is a statement about an image: a DSSE envelope's JSON.
+// Log is where signatures of images are logged. What it gives is in the form of
+// cosign's annotation dev.sigstore.cosign/bundle.
+type Log interface {
+	LogSignature(ctx context.Context, raw, message []byte) (promise []byte, err error)
+	CheckSignature(promise, raw, message []byte) error // whether the log promised that
+}
+
+// Attestation is a statement about an image: a DSSE envelope's JSON, and a log's
+// promise that it is logged, if there is one.
 type Attestation struct {
 	Envelope      []byte
+	Promise       []byte
 	PredicateType string
 }
 
 // Push uploads an image, then its signature and the attestation, and last of all
-// moves the tags. It returns HOST/PATH@sha256:HEX. A signature by the key that is
-// there already is kept; an attestation by the key with the same predicate is
-// replaced, and those of others stay.
-func (r *Repository) Push(ctx context.Context, i *Image, key Key, attestation Attestation, tags ...string) (string, error) {
+// moves the tags. It returns HOST/PATH@sha256:HEX. Where there is a log, the
+// signature is in it. A signature by the key that is there already is kept; an
+// attestation by the key with the same predicate is replaced, and those of others
+// stay.
+func (r *Repository) Push(ctx context.Context, i *Image, key Key, log Log, attestation Attestation, tags ...string) (string, error) {
 	options := append(slices.Clone(r.options), remote.WithContext(ctx))
 	at := r.repo.Digest(i.Digest())
 	if err := remote.Write(at, i.image, options...); err != nil {
@@ -44,7 +55,7 @@ func (r *Repository) Push(ctx context.Context, i *Image, key Key, attestation At
 		return "", err
 	}
 	p := pushing{r, options, subject}
-	if err := p.sign(ctx, key); err != nil {
+	if err := p.sign(ctx, key, log); err != nil {
 		return "", err
 	}
 	if attestation.Envelope != nil {
@@ -90,7 +101,7 @@ func (p pushing) attached(ctx context.Context, kind string) ([]descriptor, error
 	return layers, err
 }
 
-func (p pushing) sign(ctx context.Context, key Key) error {
+func (p pushing) sign(ctx context.Context, key Key, log Log) error {
 	message, err := Payload(p.repo, p.subject.Digest.String())
 	if err != nil {
 		return err
@@ -99,18 +110,31 @@ func (p pushing) sign(ctx context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(there, func(d descriptor) bool {
-		raw, err := base64.StdEncoding.DecodeString(d.Annotations[annotationSignature])
-		return err == nil && bytes.Equal(d.data, message) && key.Check(raw, message) == nil
-	})
-	if at >= 0 {
-		return p.refer(signatureRefer, there[at])
+	var raw []byte // the key's signature
+	for i, d := range there {
+		one, err := base64.StdEncoding.DecodeString(d.Annotations[annotationSignature])
+		if err != nil || !bytes.Equal(d.data, message) || key.Check(one, message) != nil {
+			continue
+		}
+		if log == nil || log.CheckSignature([]byte(d.Annotations[annotationBundle]), one, message) == nil {
+			return p.refer(signatureRefer, d)
+		}
+		raw, there = one, slices.Delete(there, i, i+1) // it takes its own place, and is logged then
+		break
 	}
-	raw, err := key.Make(ctx, message)
-	if err != nil {
-		return fmt.Errorf("signing the manifest image: %w", err)
+	if raw == nil {
+		if raw, err = key.Make(ctx, message); err != nil {
+			return fmt.Errorf("signing the manifest image: %w", err)
+		}
 	}
 	made := descriptor{MediaType: string(signatureType), data: message, Annotations: map[string]string{annotationSignature: base64.StdEncoding.EncodeToString(raw)}}
+	if log != nil {
+		promise, err := log.LogSignature(ctx, raw, message)
+		if err != nil {
+			return fmt.Errorf("logging the manifest image's signature: %w", err)
+		}
+		made.Annotations[annotationBundle] = string(promise)
+	}
 	return p.attach("sig", signatureRefer, there, made)
 }
 
@@ -120,7 +144,12 @@ func (p pushing) attest(ctx context.Context, key Key, a Attestation) error {
 		return err
 	}
 	made := descriptor{MediaType: string(attestationType), data: a.Envelope, Annotations: map[string]string{annotationSignature: "", annotationPredicate: a.PredicateType}}
-	if slices.ContainsFunc(there, func(d descriptor) bool { return bytes.Equal(d.data, a.Envelope) }) {
+	if a.Promise != nil {
+		made.Annotations[annotationBundle] = string(a.Promise)
+	}
+	if slices.ContainsFunc(there, func(d descriptor) bool {
+		return bytes.Equal(d.data, a.Envelope) && maps.Equal(d.Annotations, made.Annotations)
+	}) {
 		return p.refer(attestationRefer, made)
 	}
 	there = slices.DeleteFunc(there, func(d descriptor) bool {

@@ -62,6 +62,7 @@ func withPrograms(run func() int) (int, error) {
 		{"../peers/fulcio", "fulcio", "github.com/sigstore/fulcio", nil},
 		{"../peers/timestamp", "timestamp-server", ".", nil},
 		{"../peers/ctlog", "ctlog", ".", nil},
+		{"../peers/manifest", "peer-manifest", ".", nil},
 		{".", "sigstore-kms-filetest", "./sigstore-kms-filetest", nil},
 	} {
 		args := append([]string{"build", "-o", filepath.Join(bin, program.name)}, program.args...)
@@ -102,10 +103,15 @@ func TestScripts(t *testing.T) {
 			if cond == "registry" {
 				return hasRegistry(), nil
 			}
+			if cond == "mariadb" {
+				return hasMariaDB(), nil
+			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"rekor":      startRekor,
+			"rekorv1":    startRekorV1,
+			"entriesv1":  countEntriesV1,
 			"front":      startFront,
 			"sigstore":   useSigstore,
 			"idtoken":    mintToken,

@@ -27,6 +27,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	_ "github.com/sigstore/rekor/pkg/types/dsse/v0.0.1" // what it takes
+	_ "github.com/sigstore/rekor/pkg/types/hashedrekord/v0.0.1"
 )
 
 // LogV1 is a Rekor v1 behind a server.
