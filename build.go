@@ -60,33 +60,71 @@ func Build(ctx context.Context, req Request) (*Result, error) {
 	return result, err
 }
 
-func build(ctx context.Context, req Request, report *Report, store *cache.Cache) (*Result, error) {
-	if err := report.Err(); err != nil {
+// Render verifies and builds like [Build], and signs and logs nothing: what comes out
+// is for somebody who goes on working with it.
+func Render(ctx context.Context, req Request) (*Result, error) {
+	report, _, err := verify(ctx, req)
+	if report == nil {
 		return nil, err
 	}
-	resources, err := run(report.Graph, req.Options)
-	if err = errors.Join(err, context.Cause(ctx)); err != nil {
-		return nil, err
+	result := &Result{Report: report, Unsigned: "what is only rendered is not signed"}
+	if err == nil {
+		var resources resmap.ResMap
+		if resources, result.YAML, err = render(ctx, req, report); err == nil {
+			result.Resources = resources.Size()
+		}
 	}
-	result := &Result{Report: report, Resources: resources.Size()}
-	plain, err := resources.AsYaml()
+	if told := report.tell(req, result, err); told != nil && err != nil {
+		return nil, withFailure(err, told)
+	} else if told != nil {
+		result.Warnings = append(result.Warnings, told.Error())
+	}
 	if err != nil {
 		return nil, err
 	}
+	return result, nil
+}
+
+// render builds, and checks what came out; the YAML is that of the resources.
+func render(ctx context.Context, req Request, report *Report) (resmap.ResMap, []byte, error) {
+	if err := report.Err(); err != nil {
+		return nil, nil, err
+	}
+	resources, err := run(report.Graph, req.Options)
+	if err = errors.Join(err, context.Cause(ctx)); err != nil {
+		return nil, nil, err
+	}
+	plain, err := resources.AsYaml()
+	if err != nil {
+		return nil, nil, err
+	}
 	if report.Graph.Leaks(plain) {
-		return nil, refuse(refusal.Unsupported, "the output holds a kustomization's own text, with its references as a build has them; a kustomization cannot be loaded as data")
+		return nil, nil, refuse(refusal.Unsupported, "the output holds a kustomization's own text, with its references as a build has them; a kustomization cannot be loaded as data")
 	}
 	if refusals := report.emitted(resources); len(refusals) > 0 {
 		report.own = append(report.own, refusals...)
 		if err := report.Err(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	if !req.Dev && !report.Policy.Spec.Sign.None {
-		if err := checkReserved(report, resources); err != nil {
-			return nil, err
-		}
+	if req.Dev || report.Policy.Spec.Sign.None {
+		return resources, plain, nil
 	}
+	if err := checkReserved(report, resources); err != nil {
+		return nil, nil, err
+	}
+	if report.Policy.Spec.Sign.Existing == policy.ReplaceExisting {
+		plain, err = resources.AsYaml()
+	}
+	return resources, plain, err
+}
+
+func build(ctx context.Context, req Request, report *Report, store *cache.Cache) (*Result, error) {
+	resources, plain, err := render(ctx, req, report)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Report: report, Resources: resources.Size()}
 	key, unsigned := signingKey(req, report)
 	if key == nil {
 		return result, result.leaveUnsigned(req, unsigned, resources, plain)

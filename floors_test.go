@@ -43,6 +43,7 @@ var floors = map[string]float64{
 	"resolver":                  3,
 	"":                          4,
 	"plugin":                    5,
+	"fn":                        5,
 	"cmd/trustomize":            6,
 }
 

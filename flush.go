@@ -36,7 +36,7 @@ func Flush(ctx context.Context, req Request, tell func(Delivery)) error {
 	if req.Offline {
 		return errors.New("a log cannot be reached offline")
 	}
-	p, err := readPolicy(req)
+	p, err := ReadPolicy(req)
 	if err != nil {
 		return err
 	}

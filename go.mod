@@ -44,6 +44,7 @@ require (
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.10 // its flags
 	go.yaml.in/yaml/v3 v3.0.5 // the policy, with lines and columns; version as kustomize v5.8.2 has it
+	golang.org/x/sync v0.23.0 // errgroup: a function signs many items at once
 	golang.org/x/term v0.47.0 // passwords, and what is a terminal
 	k8s.io/client-go v0.34.2 // kubeconfigs: certificates, credential plugins
 )
@@ -209,7 +210,6 @@ require (
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
 	golang.org/x/net v0.59.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
-	golang.org/x/sync v0.23.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	golang.org/x/time v0.16.0 // indirect

@@ -189,7 +189,7 @@ func ManifestImage(ctx context.Context, policyFile, reference string, keys []sig
 	}
 	client := &oci.Client{Transport: transport}
 	if policyFile != "" {
-		p, err := readPolicy(Request{PolicyFile: policyFile, Now: time.Now()})
+		p, err := ReadPolicy(Request{PolicyFile: policyFile, Now: time.Now()})
 		if err != nil {
 			return nil, err
 		}

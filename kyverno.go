@@ -15,7 +15,7 @@ import (
 // that a policy's builds have. The keys, PEM, are those of spec.manifestVerify
 // unless some are given.
 func KyvernoPolicy(policyFile string, keys []string) ([]byte, error) {
-	p, err := readPolicy(Request{PolicyFile: policyFile, Now: time.Now()})
+	p, err := ReadPolicy(Request{PolicyFile: policyFile, Now: time.Now()})
 	if err != nil {
 		return nil, err
 	}

@@ -194,7 +194,7 @@ func Outdated(ctx context.Context, req Request) ([]Moved, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := readPolicy(req)
+	p, err := ReadPolicy(req)
 	if err != nil {
 		return nil, err
 	}

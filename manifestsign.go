@@ -131,7 +131,7 @@ func (req *SignManifestsRequest) signer(ctx context.Context) (*signer.Signer, er
 	if req.Maker != nil {
 		return &signer.Signer{Maker: req.Maker, Origin: req.Origin, Match: req.Match, EmbedSecrets: req.Embed}, nil
 	}
-	p, err := readPolicy(req.Request)
+	p, err := ReadPolicy(req.Request)
 	if err != nil {
 		return nil, err
 	}

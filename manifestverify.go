@@ -9,6 +9,7 @@ import (
 
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/signature"
+	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/provenance"
 	"github.com/trustomize/trustomize/signer"
 	"github.com/trustomize/trustomize/signer/image"
@@ -113,11 +114,7 @@ func (r *ManifestsReport) Err() error {
 }
 
 // ManifestTrust reads whose signatures of manifests a policy accepts.
-func ManifestTrust(policyFile string) ([]signature.Trust, []signature.Key, error) {
-	p, err := readPolicy(Request{PolicyFile: policyFile, Now: time.Now()})
-	if err != nil {
-		return nil, nil, err
-	}
+func ManifestTrust(p *policy.Policy) ([]signature.Trust, []signature.Key, error) {
 	keys := p.ManifestKeys()
 	if len(keys) == 0 {
 		return nil, nil, refuse(refusal.NoPolicy, "the policy has no spec.manifestVerify: nothing says whose signatures of manifests count", "name public keys there, or with --key")

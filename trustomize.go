@@ -161,7 +161,7 @@ func Verify(ctx context.Context, req Request) (*Report, error) {
 // verify resolves and verifies. With an error, there is a report without a graph
 // as soon as the policy was read.
 func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
-	p, err := readPolicy(req)
+	p, err := ReadPolicy(req)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -198,8 +198,8 @@ func verify(ctx context.Context, req Request) (*Report, *cache.Cache, error) {
 	return report, cfg.Cache, nil
 }
 
-// readPolicy reads the policy that the request names.
-func readPolicy(req Request) (*policy.Policy, error) {
+// ReadPolicy reads the policy that the request names.
+func ReadPolicy(req Request) (*policy.Policy, error) {
 	if req.PolicyFile == "" {
 		return nil, refuse(refusal.NoPolicy, "no policy was given", "name one with --policy or TRUSTOMIZE_POLICY", "trustomize policy init writes a first one")
 	}
@@ -281,6 +281,12 @@ func rootOf(req Request) (resolver.Root, error) {
 		return resolver.Root{}, errors.New("--source says what a local directory is; a URL says so itself")
 	}
 	return resolver.Root{URL: u}, nil
+}
+
+// IsRemote reports whether kustomize would take a reference for a URL.
+func IsRemote(target string) bool {
+	_, err := sourceurl.Parse(target, false)
+	return !errors.Is(err, giturl.ErrLocal)
 }
 
 func localRoot(req Request) (resolver.Root, error) {

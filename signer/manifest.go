@@ -115,9 +115,12 @@ func ClearReserved(r *kyaml.RNode) ([]string, error) {
 }
 
 func reservedIn(r *kyaml.RNode) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(r.GetAnnotations())), func(name string) bool {
-		return !slices.ContainsFunc(reserved, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
-	})
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(r.GetAnnotations())), func(name string) bool { return !IsReserved(name) })
+}
+
+// IsReserved reports whether only a signer sets an annotation.
+func IsReserved(annotation string) bool {
+	return slices.ContainsFunc(reserved, func(prefix string) bool { return strings.HasPrefix(annotation, prefix) })
 }
 
 // Sign adds origin, message and signature to the resource and returns the

@@ -133,7 +133,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.source, "source", "", "URL of the repository, perhaps with //path, that a local directory is a checkout of")
 	flags.StringVar(&a.format, "format", "text", "text or json")
 	flags.BoolVar(&a.offline, "offline", false, "use nothing but the cache")
-	cmd.AddCommand(a.build(), a.verify(), a.lock(), a.materials(), a.manifest(), a.policyCmd(), a.plugin(), a.log(), a.keys(), a.version())
+	cmd.AddCommand(a.build(), a.verify(), a.lock(), a.materials(), a.manifest(), a.policyCmd(), a.plugin(), a.log(), a.fn(), a.keys(), a.version())
 	return cmd
 }
 

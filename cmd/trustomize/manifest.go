@@ -210,7 +210,11 @@ func (a *app) manifestVerifyRequest(with manifestWith) (*trustomize.ManifestsReq
 		}
 	}
 	if len(with.keys) == 0 && with.identity+with.identityRegExp+with.issuer+with.issuerRegExp == "" && a.policy != "" {
-		req.Trust, req.Keys, err = trustomize.ManifestTrust(a.policy)
+		p, err := trustomize.ReadPolicy(trustomize.Request{PolicyFile: a.policy, Now: req.Now})
+		if err != nil {
+			return nil, err
+		}
+		req.Trust, req.Keys, err = trustomize.ManifestTrust(p)
 		return req, err
 	}
 	if req.Trust, err = with.signers(); err != nil {

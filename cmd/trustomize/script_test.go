@@ -21,7 +21,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"trustomize": main})
+	testscript.Main(m, map[string]func(){"trustomize": main, "trustomize-fn": functionMain})
+}
+
+// functionMain is the program of somebody who keeps the functions' policy in another
+// place, as at a build.
+func functionMain() {
+	dir := os.Getenv("WORK")
+	functionPolicy, functionCache = filepath.Join(dir, "policy.yaml"), filepath.Join(dir, "cache")
+	os.Args = append([]string{os.Args[0], "fn"}, os.Args[1:]...)
+	main()
 }
 
 // cases holds sources and the verdict on them, a file each.
@@ -45,6 +54,7 @@ func runScripts(t *testing.T, dir string) {
 		Dir:                 dir,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "", // writes what cmp should have found
 		Setup: func(env *testscript.Env) error {
 			for name, value := range map[string]string{
 				"TRUSTOMIZE_POLICY": filepath.Join(env.WorkDir, "policy.yaml"),
