@@ -82,7 +82,7 @@ func sign(ctx context.Context, s *signer.Signer, resources resmap.ResMap, publis
 func describeUnsigned(resources resmap.ResMap, printed []byte) (*manifest, error) {
 	m := &manifest{yaml: printed}
 	for _, r := range resources.Resources() {
-		described, err := redacted(&r.RNode)
+		described, err := outline(&r.RNode)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +96,7 @@ func describeUnsigned(resources resmap.ResMap, printed []byte) (*manifest, error
 // add signs one resource, if it is selected, and describes it.
 func (m *manifest) add(ctx context.Context, s *signer.Signer, r *kyaml.RNode) error {
 	one := provenance.Descriptor{Name: signer.Name(r)}
-	described, err := redacted(r)
+	described, err := outline(r)
 	if err != nil {
 		return err
 	}
@@ -147,6 +147,15 @@ func redactedDigest(resources resmap.ResMap, printed []byte) (string, error) {
 		docs = append(docs, doc)
 	}
 	return sha256Of(bytes.Join(docs, []byte("---\n")))["sha256"], nil
+}
+
+// outline is what a statement's digest of a resource is of: its YAML, or of a Secret
+// what can be told.
+func outline(r *kyaml.RNode) ([]byte, error) {
+	if signer.IsSecret(r) {
+		return signer.OutlineOf(r)
+	}
+	return signer.AsYAML(r)
 }
 
 func redacted(r *kyaml.RNode) ([]byte, error) {

@@ -96,7 +96,7 @@ func SignManifest(ctx context.Context, s *signer.Signer, r *kyaml.RNode, replace
 	if carriedErr != nil || carried.Message == nil {
 		return fmt.Errorf("%w; drop such annotations with --replace", err)
 	}
-	if err := sameAsSigned(s, r); err != nil {
+	if err := sameAsSigned(s, r, carried.Message); err != nil {
 		return err
 	}
 	_, err = s.Countersign(ctx, r)
@@ -105,7 +105,7 @@ func SignManifest(ctx context.Context, s *signer.Signer, r *kyaml.RNode, replace
 
 // sameAsSigned refuses a second signature over a message that is not the resource,
 // or is for another place.
-func sameAsSigned(s *signer.Signer, r *kyaml.RNode) error {
+func sameAsSigned(s *signer.Signer, r *kyaml.RNode, carried []byte) error {
 	text, err := signer.AsYAML(r)
 	if err != nil {
 		return err
@@ -122,6 +122,15 @@ func sameAsSigned(s *signer.Signer, r *kyaml.RNode) error {
 		if s.Origin != (signer.Origin{}) && s.Origin != origin {
 			return fmt.Errorf("%s is signed for another origin; sign anew with --replace", signer.Name(r))
 		}
+	}
+	// A message that says more, or the same in other words, could mean something
+	// else to who reads it: another object, or the signature of an image.
+	message, err := signer.Message(r)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(message, carried) {
+		return fmt.Errorf("%s: what was signed before is not, byte for byte, what would be signed now; sign anew with --replace", signer.Name(r))
 	}
 	return nil
 }

@@ -57,9 +57,10 @@ func VerifyManifests(ctx context.Context, req ManifestsRequest) (*ManifestsRepor
 	if len(objects) == 0 {
 		return nil, errors.New("there are no resources to verify")
 	}
+	report := &ManifestsReport{}
 	var built []strict.Built
 	if req.Statement != nil {
-		if built, err = builtIn(req); err != nil {
+		if built, report.Set, err = builtIn(req); err != nil {
 			return nil, err
 		}
 	}
@@ -70,21 +71,21 @@ func VerifyManifests(ctx context.Context, req ManifestsRequest) (*ManifestsRepor
 		}
 		v.ImageSigner = req.Image.Fingerprint
 	}
-	report := &ManifestsReport{}
 	for _, o := range objects {
 		report.Verdicts = append(report.Verdicts, v.Verify(ctx, o))
 	}
 	if built != nil {
-		report.Set = strict.CheckSet(built, report.Verdicts)
+		report.Set = append(report.Set, strict.CheckSet(built, report.Verdicts)...)
 	}
 	return report, context.Cause(ctx)
 }
 
-// builtIn reads what a build made from its statement.
-func builtIn(req ManifestsRequest) ([]strict.Built, error) {
+// builtIn reads what a build made from its statement, and refuses a build for
+// another place than is expected.
+func builtIn(req ManifestsRequest) ([]strict.Built, []*refusal.Refusal, error) {
 	statement, _, err := provenance.Open(req.Statement, req.Keys)
 	if err != nil {
-		return nil, fmt.Errorf("--set: the bundle %w", err)
+		return nil, nil, fmt.Errorf("--set: the bundle %w", err)
 	}
 	built := []strict.Built{}
 	for _, d := range statement.Predicate.RunDetails.Byproducts {
@@ -92,9 +93,29 @@ func builtIn(req ManifestsRequest) ([]strict.Built, error) {
 		built = append(built, strict.Built{Name: d.Name, Digest: d.Digest["sha256"], Unsigned: unsigned})
 	}
 	if len(built) == 0 {
-		return nil, errors.New("--set: the statement names no resources")
+		return nil, nil, errors.New("--set: the statement names no resources")
 	}
-	return built, nil
+	return built, elsewhere(req.Origin, statement.Predicate.BuildDefinition.ExternalParameters), nil
+}
+
+// elsewhere compares a build with what is expected, as the origins of its resources
+// are.
+func elsewhere(want signer.Origin, said provenance.ExternalParameters) []*refusal.Refusal {
+	claims := provenance.Claims{}
+	if said.Claims != nil {
+		claims = *said.Claims
+	}
+	var refusals []*refusal.Refusal
+	for _, one := range []struct{ what, want, got string }{
+		{"source", want.Source, said.Source},
+		{"application", want.Application, claims.Application},
+		{"namespace", want.Namespace, claims.DestinationNamespace},
+	} {
+		if one.want != "" && one.want != one.got && (one.what != "namespace" || one.got != "") {
+			refusals = append(refusals, &refusal.Refusal{Code: refusal.WrongOrigin, Source: "the statement", Reason: "is of a build for another " + one.what, Want: one.want, Got: one.got})
+		}
+	}
+	return refusals
 }
 
 // Err is the decision: nil, or what is wrong, of type *[Refused] where a resource

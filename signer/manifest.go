@@ -161,10 +161,33 @@ func (s *Signer) Sign(ctx context.Context, r *kyaml.RNode) ([]byte, error) {
 	return message, s.annotate(ctx, r, message, 0)
 }
 
+// Message returns what would be signed of a resource that is no Secret: its YAML
+// without signatures, or a gzipped tar with that.
+func Message(r *kyaml.RNode) ([]byte, error) {
+	bare := r.Copy()
+	for name := range r.GetAnnotations() {
+		if IsSignature(name) {
+			if err := bare.PipeE(kyaml.ClearAnnotation(name)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(bare.GetAnnotations()) == 0 {
+		if err := bare.PipeE(kyaml.Lookup("metadata"), kyaml.Clear("annotations")); err != nil {
+			return nil, err
+		}
+	}
+	text, err := AsYAML(bare)
+	if err != nil {
+		return nil, err
+	}
+	return messageOf(Name(r), text)
+}
+
 // Countersign adds a signature over the message that the resource already
 // carries, behind the signatures that are there, and returns the message. It
-// does nothing where the signer's own is among them. Whether message and
-// resource say the same is the caller's to know.
+// does nothing where the signer's own is among them. That the message is the
+// resource's [Message] is the caller's to know.
 func (s *Signer) Countersign(ctx context.Context, r *kyaml.RNode) ([]byte, error) {
 	signed, err := Carried(r)
 	if err != nil {

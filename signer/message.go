@@ -12,6 +12,8 @@ import (
 
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	"sigs.k8s.io/yaml"
+
+	"github.com/trustomize/trustomize/internal/signature"
 )
 
 // Limits of a signed resource, in bytes.
@@ -142,6 +144,9 @@ func CarriedIn(annotations map[string]string) (*Signed, error) {
 		if !ok {
 			break
 		}
+		if n == signature.MaxSignatures {
+			return nil, fmt.Errorf("carries more than %d signatures", n)
+		}
 		raw, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
 			return nil, fmt.Errorf("annotation %s: is not base64", numbered(AnnotationSignature, n))
@@ -178,6 +183,24 @@ func AsYAML(r *kyaml.RNode) ([]byte, error) {
 // the form in which an API server stores it. Values in stringData are in data, in
 // base64; a type that is not said is Opaque.
 func SecretMessage(r *kyaml.RNode) ([]byte, error) {
+	object, err := unsignedObject(r)
+	if err != nil {
+		return nil, err
+	}
+	return SecretYAML(object)
+}
+
+// OutlineOf is [SecretOutline] for a resource.
+func OutlineOf(r *kyaml.RNode) ([]byte, error) {
+	object, err := unsignedObject(r)
+	if err != nil {
+		return nil, err
+	}
+	return SecretOutline(object)
+}
+
+// unsignedObject decodes a resource, without its signatures.
+func unsignedObject(r *kyaml.RNode) (map[string]any, error) {
 	data, err := r.MarshalJSON()
 	if err != nil {
 		return nil, err
@@ -197,7 +220,7 @@ func SecretMessage(r *kyaml.RNode) ([]byte, error) {
 			}
 		}
 	}
-	return SecretYAML(object)
+	return object, nil
 }
 
 // SecretYAML is [SecretMessage] for an object that is decoded already, without
@@ -224,6 +247,17 @@ func SecretYAML(object map[string]any) ([]byte, error) {
 		return nil, err
 	}
 	return yaml.JSONToYAML(data)
+}
+
+// SecretOutline is [SecretYAML] without values and without the origin: what a
+// statement may tell of a Secret. It changes the object.
+func SecretOutline(object map[string]any) ([]byte, error) {
+	if annotations, ok := child(object, "metadata")["annotations"].(map[string]any); ok {
+		delete(annotations, AnnotationOrigin)
+	}
+	delete(object, "data")
+	delete(object, "stringData")
+	return SecretYAML(object)
 }
 
 func child(object map[string]any, name string) map[string]any {

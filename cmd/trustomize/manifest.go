@@ -47,6 +47,17 @@ func (p *placed) flags(flags *pflag.FlagSet, verb string) {
 	flags.StringVar(&p.namespace, "namespace", "", "destination namespace that resources "+verb)
 }
 
+// givenEmpty refuses a flag with nothing in it, as an unset variable leaves it: it
+// would ask for nothing.
+func givenEmpty(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Value.String() == "" || f.Value.String() == "[]" {
+			err = fmt.Errorf("--%s: is given, and empty", f.Name)
+		}
+	})
+	return err
+}
+
 func (a *app) manifestSign() *cobra.Command {
 	var with signWith
 	var at placed
@@ -56,13 +67,16 @@ func (a *app) manifestSign() *cobra.Command {
 		Short: "Sign resources that were built elsewhere",
 		Long: `Sign prints FILE's resources, or those on standard input, with signatures in
 their annotations, as kubectl-sigstore and Kyverno read them. The key is that of
-the policy's spec.manifestSign, or the one that a flag names; never that of
-spec.sign, which signs only what trustomize verified and built itself. Secrets are
+the policy's spec.manifestSign, never that of spec.sign, which signs only what
+trustomize verified and built itself; or the one that a flag names, whatever it is. Secrets are
 signed where spec.manifestSign.match names their kind.
 
 A resource that is signed already gets one more signature over the same message.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := givenEmpty(cmd.Flags()); err != nil {
+				return err
+			}
 			req, err := a.manifestSignRequest(cmd.Context(), with, at)
 			if err != nil {
 				return err
@@ -149,6 +163,9 @@ API server's own dry run of what was signed decides what it adds, with its webho
 and the defaults of custom resources. It stores nothing.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := givenEmpty(cmd.Flags()); err != nil {
+				return err
+			}
 			req, err := a.manifestVerifyRequest(with)
 			if err != nil {
 				return err

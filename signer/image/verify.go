@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -67,7 +68,9 @@ func signedBy(d descriptor, digest string, keys []signature.Key) (string, bool) 
 		return "", false
 	}
 	var said payload.SimpleContainerImage
-	if json.Unmarshal(d.data, &said) != nil || said.Critical.Type != payload.CosignSignatureType || said.Critical.Image.DockerManifestDigest != digest {
+	decoder := json.NewDecoder(bytes.NewReader(d.data))
+	decoder.DisallowUnknownFields() // what else it says could have been what was signed
+	if decoder.Decode(&said) != nil || decoder.InputOffset() != int64(len(bytes.TrimRight(d.data, "\n"))) || said.Critical.Type != payload.CosignSignatureType || said.Critical.Image.DockerManifestDigest != digest {
 		return "", false
 	}
 	for _, key := range keys {

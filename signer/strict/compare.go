@@ -93,6 +93,9 @@ const maxExponent = 400
 
 func sameNumber(a, b string) bool {
 	for _, s := range []string{a, b} {
+		if len(s) > maxExponent {
+			return false
+		}
 		if i := strings.IndexAny(s, "eE"); i >= 0 {
 			if e, err := strconv.Atoi(s[i+1:]); err != nil || e > maxExponent || e < -maxExponent {
 				return false

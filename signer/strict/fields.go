@@ -34,15 +34,28 @@ var ServerFields = []ServerField{
 	{"status", "what the cluster observed; nothing that is asked of it"},
 }
 
-// serverField explains a difference at a field of the API server's own.
-func serverField(c apidefaults.Change) (string, bool) {
-	path := pathText(c.Path)
+// serverField explains a difference at a field of the API server's own. The status
+// of a custom resource is one unless it was signed: then nobody here knows who reads
+// it, and that API servers drop it from what is applied.
+func (c *check) serverField(change apidefaults.Change) (string, bool) {
+	path := pathText(change.Path)
 	for _, f := range ServerFields {
-		if path == f.Path || f.Path == "status" && len(c.Path) > 0 && c.Path[0] == "status" {
+		if f.Path == "status" && len(change.Path) > 0 && change.Path[0] == "status" {
+			_, signed := c.signed["status"]
+			return f.Why, !signed || builtIn(text(c.signed, "apiVersion"))
+		}
+		if path == f.Path {
 			return f.Why, true
 		}
 	}
 	return "", false
+}
+
+// builtIn reports whether a group is Kubernetes' own: they have no dot, or end in
+// k8s.io, which is reserved (CustomResourceDefinitions there need an approval).
+func builtIn(apiVersion string) bool {
+	group, _, ok := strings.Cut(apiVersion, "/")
+	return !ok || !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io")
 }
 
 // withoutServerFields returns the object without them.
@@ -233,7 +246,7 @@ func (c *check) applied(value string) bool {
 	inner := &check{Verifier: c.Verifier, verdict: &Verdict{Origin: c.verdict.Origin}, live: object, signed: c.signed}
 	stripped := inner.strip()
 	for _, change := range compare(c.signed, stripped) {
-		if _, ok := serverField(change); !ok && !dropped(change) {
+		if _, ok := inner.serverField(change); !ok && !dropped(change) {
 			return false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	yaml3 "go.yaml.in/yaml/v3"
@@ -17,6 +18,13 @@ import (
 // Object is one resource as it was read: JSON values, numbers as json.Number.
 type Object map[string]any
 
+// Bounds of what is read: bytes in all, and fields of one mapping, which libraries
+// compare with each other.
+const (
+	MaxInput = 64 << 20
+	maxKeys  = 10_000
+)
+
 // Read reads YAML documents or JSON objects, and the items of lists, as kubectl
 // prints them. Empty documents are left out.
 //
@@ -24,6 +32,9 @@ type Object map[string]any
 // one and a text in the other. What the two read differently is an error, since
 // nobody could say what was signed.
 func Read(data []byte) ([]Object, error) {
+	if len(data) > MaxInput {
+		return nil, fmt.Errorf("has more than %d bytes", MaxInput)
+	}
 	var all []Object
 	decoder := yaml3.NewDecoder(bytes.NewReader(data))
 	for n := 1; ; n++ {
@@ -59,6 +70,9 @@ func readNode(node *yaml3.Node) ([]Object, error) {
 
 // readBoth reads a document in both ways.
 func readBoth(node *yaml3.Node) (any, error) {
+	if err := checkKeys(node); err != nil {
+		return nil, err
+	}
 	text, err := yaml3.Marshal(node)
 	if err != nil {
 		return nil, errors.New(oneLine(err.Error()))
@@ -90,12 +104,27 @@ func readBoth(node *yaml3.Node) (any, error) {
 	return one, nil
 }
 
+func checkKeys(node *yaml3.Node) error {
+	if node.Kind == yaml3.MappingNode && len(node.Content)/2 > maxKeys {
+		return fmt.Errorf("line %d: a mapping has more than %d fields", node.Line, maxKeys)
+	}
+	for _, one := range node.Content {
+		if err := checkKeys(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func decode(data []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	var v any
 	if err := decoder.Decode(&v); err != nil {
 		return nil, errors.New(oneLine(err.Error()))
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something behind it")
 	}
 	return v, nil
 }
@@ -104,7 +133,7 @@ func decode(data []byte) (any, error) {
 func unwrap(object map[string]any) ([]Object, error) {
 	kind, _ := object["kind"].(string)
 	items, isList := object["items"].([]any)
-	if !isList || !strings.HasSuffix(kind, "List") {
+	if !isList || !isListOf(object, kind) {
 		if text(object, "apiVersion") == "" || kind == "" {
 			return nil, errors.New("is no Kubernetes object: want apiVersion and kind")
 		}
@@ -119,6 +148,17 @@ func unwrap(object map[string]any) ([]Object, error) {
 		all = append(all, object)
 	}
 	return all, nil
+}
+
+// isListOf reports whether an object is nothing but a list: it has no name, and no
+// field beside its items.
+func isListOf(object map[string]any, kind string) bool {
+	for name := range object {
+		if !slices.Contains([]string{"apiVersion", "kind", "metadata", "items"}, name) {
+			return false
+		}
+	}
+	return strings.HasSuffix(kind, "List") && text(object, "metadata", "name") == "" && text(object, "metadata", "generateName") == ""
 }
 
 // text returns the string at a path of keys, or "".

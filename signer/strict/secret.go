@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/signer"
 )
 
@@ -35,6 +36,12 @@ func (c *check) secret(carried *signer.Signed) {
 			continue
 		}
 		c.verdict.Signer, c.verdict.Digest, c.verdict.Secret = signerOf(evidence), evidence.Digest[len("sha256:"):], true
+		outline, err := signer.SecretOutline(candidate)
+		if err != nil {
+			c.refuse(refusal.Malformed, "", err.Error())
+			return
+		}
+		c.verdict.outline = signature.DigestOf(outline)[len("sha256:"):]
 		c.placed(candidate)
 		return
 	}

@@ -2,6 +2,7 @@ package strict
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/trustomize/trustomize/internal/refusal"
@@ -10,7 +11,7 @@ import (
 // Built is one resource of a build, as its statement has it.
 type Built struct {
 	Name     string // as [Name] has it, of the resource as it was built
-	Digest   string // SHA-256 of its message, hexadecimal; of a Secret, without its values
+	Digest   string // SHA-256 of its message, hexadecimal; of a Secret, that of its [signer.SecretOutline]
 	Unsigned bool   // it carries no signature
 }
 
@@ -18,15 +19,16 @@ type Built struct {
 // another build or older, and what is missing. A resource that the build left
 // unsigned may be missing; where it is there, byte for byte as it was built, the
 // statement vouches for it in place of a signature. Of a Secret it cannot: it does
-// not know the values.
+// not know the values, which may be those of another build.
 func CheckSet(built []Built, verdicts []*Verdict) []*refusal.Refusal {
 	var refusals []*refusal.Refusal
 	matched := make([]bool, len(built))
 	for _, v := range verdicts {
 		i := find(built, v)
 		switch {
-		case i >= 0 && built[i].Unsigned:
-			v.Refusals, v.Digest = nil, v.plain
+		case i >= 0 && v.Digest == "":
+			v.Refusals = slices.DeleteFunc(v.Refusals, func(r *refusal.Refusal) bool { return r.Code == refusal.Unsigned })
+			v.Digest = v.plain
 			v.Explained = append(v.Explained, Explained{"", "not signed; it is what the statement says that was built"})
 		case i < 0 && v.Digest != "":
 			refusals = append(refusals, stranger(built, v))
@@ -52,6 +54,9 @@ func stranger(built []Built, v *Verdict) *refusal.Refusal {
 	if i := byName(built, v.Resource); i >= 0 {
 		r.Reason = "is of another build than the statement"
 		r.Want, r.Got = "message sha256:"+built[i].Digest, "sha256:"+v.Digest
+		if v.Secret {
+			r.Want, r.Got = "sha256:"+built[i].Digest+", without its values", "sha256:"+v.outline
+		}
 	}
 	return r
 }
@@ -63,11 +68,15 @@ func find(built []Built, v *Verdict) int {
 			continue
 		}
 		switch {
-		case v.Digest == "": // no signature counts
+		case v.Digest == "": // no signature is there, or none counts
 			if b.Unsigned && v.plain != "" && b.Digest == v.plain {
 				return i
 			}
-		case v.Secret || b.Digest == v.Digest:
+		case v.Secret:
+			if !b.Unsigned && b.Digest == v.outline {
+				return i
+			}
+		case b.Digest == v.Digest:
 			return i
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"strings"
 	"time"
 
@@ -65,7 +66,8 @@ type Verdict struct {
 	Digest string         // SHA-256 of the signed message, hexadecimal
 	Secret bool           // its message was made again from the resource
 
-	plain string // SHA-256 of the resource's own YAML, where it carries no signature and is no Secret
+	outline string // of such a Secret: SHA-256 of its [signer.SecretOutline]
+	plain   string // SHA-256 of the resource's own YAML, where it carries no signature and is no Secret
 
 	Refusals  []*refusal.Refusal
 	Explained []Explained
@@ -143,6 +145,7 @@ func (c *check) run(ctx context.Context) {
 		return
 	case errors.Is(err, signer.ErrUnsigned):
 		c.verdict.plain = plain(c.live)
+		c.own(c.live)
 		c.refuse(refusal.Unsigned, "", "carries no signature", "apply it as trustomize printed it; what is left out of sign.match has none")
 		return
 	case err != nil:
@@ -216,9 +219,6 @@ func signerOf(e signature.Evidence) string {
 func (c *check) counts(signatures []signer.Signature, message []byte) (signature.Evidence, error) {
 	var most error = &signature.Error{Reason: signature.Mismatch, Text: "no signature counts: nobody is trusted"}
 	greatest := signature.Reason(-1)
-	if len(signatures) > signature.MaxSignatures {
-		return signature.Evidence{}, fmt.Errorf("carries more than %d signatures", signature.MaxSignatures)
-	}
 	for _, one := range signatures {
 		for _, trust := range c.Trust {
 			evidence, err := trust.Verify(detached(one), message, signature.When{Now: c.Now})
@@ -325,7 +325,8 @@ func (c *check) origin(signed map[string]any) bool {
 			continue
 		}
 		if one.what == "namespace" && one.got == "" {
-			continue // signed for no namespace: the resource's own decides
+			c.own(signed) // signed for no namespace: the resource's own decides
+			continue
 		}
 		r := c.refuse(refusal.WrongOrigin, "", "was signed for another "+one.what)
 		r.Want, r.Got = one.want, one.got
@@ -333,11 +334,19 @@ func (c *check) origin(signed map[string]any) bool {
 	return true
 }
 
+// own holds the namespace that a resource names itself against what is expected.
+func (c *check) own(o map[string]any) {
+	if own := text(o, "metadata", "namespace"); own != "" && c.Origin.Namespace != "" && own != c.Origin.Namespace {
+		r := c.refuse(refusal.WrongOrigin, "", "is of another namespace")
+		r.Want, r.Got = c.Origin.Namespace, own
+	}
+}
+
 // compare holds the live resource against the signed one, or against what the API
 // server makes of that.
 func (c *check) compare(ctx context.Context) {
 	want := c.signed
-	explain := func(change apidefaults.Change) (string, bool) { return apidefaults.Explain(c.signed, c.live, change) }
+	explain := c.offline
 	stripped := c.strip()
 	if c.DryRun != nil {
 		made, err := c.dryRun(ctx)
@@ -354,7 +363,7 @@ func (c *check) compare(ctx context.Context) {
 		}
 	}
 	for _, change := range compare(want, stripped) {
-		if why, ok := serverField(change); ok {
+		if why, ok := c.serverField(change); ok {
 			c.explained(change, why)
 			continue
 		}
@@ -364,6 +373,27 @@ func (c *check) compare(ctx context.Context) {
 		}
 		c.changed(change)
 	}
+}
+
+// offline explains what an API server fills in. What it chooses, and no manifest
+// says, only an object has that a server made.
+func (c *check) offline(change apidefaults.Change) (string, bool) {
+	if _, chosen := apidefaults.Allocated(c.signed, c.live, change); chosen && !served(c.live) {
+		return "", false
+	}
+	return apidefaults.Explain(c.signed, c.live, change)
+}
+
+var (
+	uuid    = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	version = regexp.MustCompile(`^[1-9][0-9]{0,19}$`)
+)
+
+// served reports whether an object has what an API server gives each that it
+// stores (apimachinery, ObjectMeta).
+func served(o map[string]any) bool {
+	_, err := time.Parse(time.RFC3339, text(o, "metadata", "creationTimestamp"))
+	return err == nil && uuid.MatchString(text(o, "metadata", "uid")) && version.MatchString(text(o, "metadata", "resourceVersion"))
 }
 
 // dryRun asks what the API server makes of the signed resource. The signatures go
@@ -400,7 +430,7 @@ func (c *check) dryRun(ctx context.Context) (map[string]any, error) {
 // allocated explains what the API server chose when it made the live resource,
 // where a dry run chooses again.
 func (c *check) allocated(change apidefaults.Change) (string, bool) {
-	if !change.InLive || has(c.signed, change.Path) {
+	if !change.InLive || !served(c.live) || has(c.signed, change.Path) {
 		return "", false
 	}
 	change.Signed, change.InSigned = nil, false
