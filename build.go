@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/kyaml/openapi"
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize/internal/cache"
 	"github.com/trustomize/trustomize/internal/refusal"
@@ -101,6 +102,9 @@ func render(ctx context.Context, req Request, report *Report) (resmap.ResMap, []
 	if report.Graph.Leaks(plain) {
 		return nil, nil, refuse(refusal.Unsupported, "the output holds a kustomization's own text, with its references as a build has them; a kustomization cannot be loaded as data")
 	}
+	if err := checkLists(report, resources); err != nil {
+		return nil, nil, err
+	}
 	if refusals := report.emitted(resources); len(refusals) > 0 {
 		report.own = append(report.own, refusals...)
 		if err := report.Err(); err != nil {
@@ -117,6 +121,20 @@ func render(ctx context.Context, req Request, report *Report) (resmap.ResMap, []
 		plain, err = resources.AsYaml()
 	}
 	return resources, plain, err
+}
+
+// checkLists refuses resources that are lists to whoever applies them: kubectl and
+// ArgoCD take any object with items for these items, which nobody looked at here.
+func checkLists(report *Report, resources resmap.ResMap) error {
+	for _, r := range resources.Resources() {
+		if items := r.Field("items"); items != nil && items.Value.YNode().Kind == kyaml.SequenceNode {
+			return &Refused{Refusals: []*refusal.Refusal{{
+				Code: refusal.Unsupported, Source: report.Source, Reason: "the output's " + signer.Name(&r.RNode) + " has items: kubectl and ArgoCD would apply these in its place",
+				Hints: []string{"make resources of their own of them"},
+			}}}
+		}
+	}
+	return nil
 }
 
 func build(ctx context.Context, req Request, report *Report, store *cache.Cache) (*Result, error) {

@@ -238,7 +238,10 @@ func config(req Request, report *Report) (resolver.Config, error) {
 		Observe:   req.Observe,
 	}
 	if a := req.Application; a != nil {
-		cfg.Askpass, cfg.EditRoot = a.Askpass, a.editRoot()
+		cfg.Askpass = a.Askpass
+		if len(report.own) == 0 || report.Audit {
+			cfg.EditRoot = a.editRoot() // what was refused is not worth the time
+		}
 		cfg.Git.SameGroup = true // ArgoCD ends what belongs to its child's group
 	}
 	return cfg, nil

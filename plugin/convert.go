@@ -147,7 +147,11 @@ func (c *converter) source(name string, source *kyaml.RNode) error {
 	if err != nil {
 		return err
 	}
-	c.entries = append(c.entries, c.entry(source, k))
+	entry, err := c.entry(name, source, k)
+	if err != nil {
+		return err
+	}
+	c.entries = append(c.entries, entry)
 	return c.rewrite(source, settings)
 }
 
@@ -257,7 +261,7 @@ func (c *converter) rewrite(source *kyaml.RNode, settings []setting) error {
 }
 
 // entry is what the policy must say for a source to be rendered as before.
-func (c *converter) entry(source *kyaml.RNode, k *kustomizeSource) map[string]any {
+func (c *converter) entry(name string, source *kyaml.RNode, k *kustomizeSource) (map[string]any, error) {
 	at := func(from *kyaml.RNode, path ...string) string {
 		node, err := from.Pipe(kyaml.Lookup(path...))
 		if err != nil || node == nil {
@@ -266,32 +270,28 @@ func (c *converter) entry(source *kyaml.RNode, k *kustomizeSource) map[string]an
 		return kyaml.GetValue(node)
 	}
 	match := map[string]string{}
+	repository, err := giturl.ParseRepository(at(source, "repoURL"))
+	if err != nil {
+		return nil, fmt.Errorf("repoURL: %w", err)
+	}
 	for name, value := range map[string]string{
 		"project": at(c.app, "spec", "project"), "name": c.app.GetName(), "destinationNamespace": at(c.app, "spec", "destination", "namespace"),
-		"repository": repository(at(source, "repoURL")),
+		"repository": string(repository.Identity),
 	} {
 		if value != "" {
 			match[name] = value
 		}
 	}
 	entry := map[string]any{"match": match}
-	if overrides := allowed(&k.Edits); len(overrides) > 0 {
+	if overrides := c.allowed(name, &k.Edits); len(overrides) > 0 {
 		entry["overrides"] = overrides
 	}
-	return entry
-}
-
-func repository(url string) string {
-	u, err := giturl.ParseRepository(url)
-	if err != nil {
-		return ""
-	}
-	return string(u.Identity)
+	return entry, nil
 }
 
 // allowed returns patterns for exactly what is overridden; of an image, any tag
-// or digest.
-func allowed(e *kustedit.Edits) map[string]any {
+// or digest. What no pattern stands for alone is left out.
+func (c *converter) allowed(name string, e *kustedit.Edits) map[string]any {
 	patterns := map[string][]string{}
 	whole := map[string]bool{}
 	for _, v := range e.Values() {
@@ -303,6 +303,10 @@ func allowed(e *kustedit.Edits) map[string]any {
 			text = v.Image.Name
 		case strings.Contains(text, "$"), text == "":
 			whole[v.Kind] = true // a value that is known only when it is rendered, or a patch of more than one thing
+		}
+		if strings.Contains(text, "*") {
+			c.unmapped = append(c.unmapped, fmt.Sprintf("%s.kustomize.%s: the policy's overrides do not allow %q, since a pattern takes * for any text", name, v.Field, text))
+			continue
 		}
 		if !slices.Contains(patterns[v.Kind], text) {
 			patterns[v.Kind] = append(patterns[v.Kind], text)

@@ -103,7 +103,10 @@ func setPatches(s *settings, texts []string) error {
 func setBuildOptions(s *settings, text string) error {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	options := trustomize.AddFlags(flags)
-	if err := flags.Parse(strings.Fields(text)); err != nil {
+	flags.Usage = func() {}
+	if err := flags.Parse(strings.Fields(text)); errors.Is(err, pflag.ErrHelp) {
+		return errors.New("help is not an option of a build") // else it would pass for a success
+	} else if err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -40,7 +41,7 @@ func (e *Edits) Apply(content []byte, find func(pattern string) []string) ([]byt
 			return nil, err
 		}
 	}
-	if err := e.keepsNames(content, s); err != nil {
+	if err := e.keepsOthers(content, s); err != nil {
 		return nil, err
 	}
 	if err := s.change(func(k *types.Kustomization) error {
@@ -52,10 +53,10 @@ func (e *Edits) Apply(content []byte, find func(pattern string) []string) ([]byt
 	return s.fs.ReadFile(s.file)
 }
 
-// keepsNames holds that images whose names may not change have the names that the
-// kustomization gave them.
-func (e *Edits) keepsNames(content []byte, s *session) error {
-	if len(e.SameName) == 0 {
+// keepsOthers holds that images which are not named stay as they are, and that those
+// whose names may not change have the names that the kustomization gave them.
+func (e *Edits) keepsOthers(content []byte, s *session) error {
+	if len(e.Images) == 0 {
 		return nil
 	}
 	edited, err := s.fs.ReadFile(s.file)
@@ -66,9 +67,44 @@ func (e *Edits) keepsNames(content []byte, s *session) error {
 	if err := errors.Join(before.Unmarshal(content), after.Unmarshal(edited)); err != nil {
 		return err
 	}
+	if err := e.untouched(before.Images, after.Images); err != nil {
+		return err
+	}
 	for _, name := range e.SameName {
 		if want, got := renamed(before.Images, name), renamed(after.Images, name); got != want {
 			return fmt.Errorf("image %q is %q in the kustomization and would become %q; the policy lets its tag and digest be changed, not its name: write %[1]s=*:TAG", name, want, got)
+		}
+	}
+	return nil
+}
+
+// untouched compares the images that no edit names. The command sorts the list and
+// drops entries of the same name, which changes an image where entries act one after
+// the other.
+func (e *Edits) untouched(before, after []types.Image) error {
+	entries := map[string]types.Image{}
+	for _, one := range after {
+		entries[one.Name] = one
+	}
+	seen := map[string]bool{}
+	for _, one := range before {
+		if seen[one.Name] {
+			return fmt.Errorf("image %q stands in the kustomization's images twice, of which an override would leave one", one.Name)
+		}
+		seen[one.Name] = true
+		if !slices.ContainsFunc(e.Images, func(text string) bool { return parseImage(text).Name == one.Name }) && entries[one.Name] != one {
+			return fmt.Errorf("image %q would be changed by an override that does not name it", one.Name)
+		}
+	}
+	for _, a := range after {
+		name, err := regexp.Compile("^(?:" + a.Name + ")$")
+		if err != nil {
+			return fmt.Errorf("image %q: %w", a.Name, err)
+		}
+		for _, b := range slices.Concat(before, after) {
+			if b.Name != a.Name && (b.NewName != "" && name.MatchString(b.NewName) || name.MatchString(b.Name)) {
+				return fmt.Errorf("images %q and %q act on the same image, one after the other; an override would change their order", b.Name, a.Name)
+			}
 		}
 	}
 	return nil

@@ -93,7 +93,11 @@ func (e *Edits) Values() []Value {
 		all = append(all, Value{Kind: "patches", Field: fmt.Sprintf("patches[%d]", i), Text: patched(&e.Patches[i])})
 	}
 	for i, text := range e.Components {
-		all = append(all, Value{Kind: "components", Field: fmt.Sprintf("components[%d]", i), Text: path.Clean(text)})
+		seen := path.Clean(text)
+		if !local(text) {
+			seen = giturl.Redact(text) // no policy can allow it
+		}
+		all = append(all, Value{Kind: "components", Field: fmt.Sprintf("components[%d]", i), Text: seen})
 	}
 	return all
 }
@@ -132,6 +136,10 @@ func kept(part string) string {
 	return part
 }
 
+// maxPairs bounds common labels, and common annotations: each is a command of its
+// own, which takes longer the more there are.
+const maxPairs = 64
+
 // Problem is an edit that no policy can allow.
 type Problem struct {
 	Text  string
@@ -148,6 +156,9 @@ func (e *Edits) Check() []Problem {
 		}
 	}
 	for name, values := range map[string]map[string]string{"commonLabels": e.CommonLabels, "commonAnnotations": e.CommonAnnotations} {
+		if len(values) > maxPairs {
+			all = append(all, Problem{Text: fmt.Sprintf("%s: has %d keys, where at most %d are set", name, len(values), maxPairs)})
+		}
 		for key := range values {
 			if key == "" || strings.Contains(key, ":") {
 				all = append(all, Problem{Text: fmt.Sprintf("%s: want a key without a colon, not %q", name, key)})

@@ -1,6 +1,7 @@
 package kustedit
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -101,11 +102,31 @@ func TestPatched(t *testing.T) {
 	target := func(kind, name string) *types.Selector {
 		return &types.Selector{ResId: resid.NewResId(resid.Gvk{Kind: kind}, name)}
 	}
+	const merge = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\nspec: {replicas: 2}\n"
 	for name, c := range map[string]struct {
 		patch types.Patch
 		want  string
 	}{
-		"target":             {types.Patch{Patch: "x", Target: target("Deployment", "web")}, "Deployment/web"},
+		"target":             {types.Patch{Patch: merge, Target: target("Deployment", "web")}, "Deployment/web"},
+		"text":               {types.Patch{Patch: "x", Target: target("Deployment", "web")}, ""},
+		"another kind":       {types.Patch{Patch: merge, Target: target("Service", "web")}, ""},
+		"an unknown type":    {types.Patch{Patch: "apiVersion: acme.example/v1\nkind: Widget\nmetadata: {name: x}\n", Target: target("Widget", "web")}, ""},
+		"the target's type":  {types.Patch{Patch: "apiVersion: acme.example/v1\nkind: Widget\nmetadata: {name: x}\n", Target: &types.Selector{ResId: resid.NewResId(resid.NewGvk("acme.example", "v1", "Widget"), "web")}}, "Widget/web"},
+		"may rename":         {types.Patch{Patch: "apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: {internal.config.kubernetes.io/allowNameChange: enabled}}\n"}, ""},
+		"items":              {types.Patch{Patch: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nitems: []\n"}, ""},
+		"JSON":               {types.Patch{Patch: `[{"op": "test", "path": "/kind", "value": "Service"}, {"op": "replace", "path": "/spec/replicas", "value": 2}]`, Target: target("Deployment", "web")}, "Deployment/web"},
+		"JSON in YAML":       {types.Patch{Patch: "- {op: add, path: /metadata/labels/x, value: y}\n- {op: move, from: /spec/a, path: /spec/b}\n", Target: target("Deployment", "web")}, "Deployment/web"},
+		"JSON, the kind":     {types.Patch{Patch: `[{"op": "replace", "path": "/kind", "value": "Role"}]`, Target: target("Deployment", "web")}, ""},
+		"JSON, escaped":      {types.Patch{Patch: `[{"op": "replace", "path": "\u002fkind", "value": "Role"}]`, Target: target("Deployment", "web")}, ""},
+		"JSON, the group":    {types.Patch{Patch: "- {op: replace, path: /apiVersion, value: x/v1}\n", Target: target("Deployment", "web")}, ""},
+		"JSON, the name":     {types.Patch{Patch: "- {op: copy, from: /spec/x, path: /metadata/name}\n", Target: target("Deployment", "web")}, ""},
+		"JSON, namespace":    {types.Patch{Patch: "- {op: add, path: /metadata/namespace, value: kube-system}\n", Target: target("Deployment", "web")}, ""},
+		"JSON, everything":   {types.Patch{Patch: `[{"op": "replace", "path": "", "value": {}}]`, Target: target("Deployment", "web")}, ""},
+		"JSON, metadata":     {types.Patch{Patch: `[{"op": "replace", "path": "/metadata", "value": {}}]`, Target: target("Deployment", "web")}, ""},
+		"JSON, annotations":  {types.Patch{Patch: `[{"op": "add", "path": "/metadata/annotations/internal.config.kubernetes.io~1x", "value": "y"}]`, Target: target("Deployment", "web")}, ""},
+		"JSON, items":        {types.Patch{Patch: `[{"op": "add", "path": "/items/-", "value": {}}]`, Target: target("Deployment", "web")}, ""},
+		"JSON, twice":        {types.Patch{Patch: `[{"op": "add", "path": "/spec/a", "path": "/kind", "value": "Role"}]`, Target: target("Deployment", "web")}, ""},
+		"JSON, no target":    {types.Patch{Patch: `[{"op": "add", "path": "/spec/a", "value": 1}]`}, ""},
 		"expression":         {types.Patch{Patch: "x", Target: target("Deployment", "web|.*")}, ""},
 		"dot":                {types.Patch{Patch: "x", Target: target("Deployment", "w.b")}, ""},
 		"no name":            {types.Patch{Patch: "x", Target: target("Deployment", "")}, ""},
@@ -115,11 +136,34 @@ func TestPatched(t *testing.T) {
 		"file":               {types.Patch{Path: "p.yaml"}, ""},
 		"an alias of itself": {types.Patch{Patch: "apiVersion: v1\nkind: Service\nmetadata: {name: a, x: &x [*x]}\n"}, ""},
 		"not a resource":     {types.Patch{Patch: "[]"}, ""},
-		"target and file":    {types.Patch{Path: "p.yaml", Target: target("Service", "web")}, "Service/web"},
+		"target and file":    {types.Patch{Path: "p.yaml", Target: target("Service", "web")}, ""},
 	} {
 		if got := patched(&c.patch); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// TestUntouched: an override changes no image that it does not name.
+func TestUntouched(t *testing.T) {
+	for name, c := range map[string]struct{ images, want string }{
+		"others":        {"[{name: z, newTag: '1'}, {name: a, newName: b, digest: 'sha256:1'}]", ""},
+		"a chain":       {"[{name: nginx, newName: m/nginx}, {name: m/nginx, digest: 'sha256:1'}]", "one after the other"},
+		"an expression": {"[{name: nginx, newName: m/nginx}, {name: 'm/.*', digest: 'sha256:1'}]", "one after the other"},
+		"twice":         {"[{name: nginx, newTag: '1'}, {name: nginx, digest: 'sha256:1'}]", "twice"},
+	} {
+		e := Edits{Images: []string{"redis:6"}}
+		_, err := e.Apply([]byte("resources: [a.yaml]\nimages: "+c.images+"\n"), find)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	many := map[string]string{}
+	for i := range maxPairs + 1 {
+		many[fmt.Sprint("k", i)] = "v"
+	}
+	if e := (Edits{CommonLabels: many}); len(e.Check()) != 1 {
+		t.Errorf("%d labels: %v", len(many), e.Check())
 	}
 }
 

@@ -1,0 +1,62 @@
+package strict
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/internal/signature"
+	"github.com/trustomize/trustomize/signer"
+)
+
+// TestCheckSet: a statement vouches for what nobody signed, byte for byte, and for
+// nothing else; it takes back no other refusal.
+func TestCheckSet(t *testing.T) {
+	key := newKey(t)
+	v := &Verifier{Trust: []signature.Trust{key.Public}}
+	plainText := "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n"
+	unsigned := Built{Name: "v1/ConfigMap/-/a", Digest: signature.DigestOf([]byte(plainText))[len("sha256:"):], Unsigned: true}
+	read := func(text string) Object {
+		objects, err := Read([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return objects[0]
+	}
+	tampered := with(signed(t, key, signer.Origin{}, plainText), func(o, _, _ map[string]any) { o["data"] = map[string]any{"x": "z"} })
+	secret := func(label string) string {
+		return "apiVersion: v1\nkind: Secret\nmetadata:\n  name: a\n  labels:\n    gen: \"" + label + "\"\n"
+	}
+	outline, err := signer.SecretOutline(read(secret("1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := Built{Name: "v1/Secret/-/a", Digest: signature.DigestOf(outline)[len("sha256:"):]}
+	left := built
+	left.Unsigned = true
+	for name, c := range map[string]struct {
+		built Built
+		live  Object
+		want  []refusal.Code
+	}{
+		"as it was built":             {unsigned, read(plainText), nil},
+		"changed":                     {unsigned, read(plainText + "data: {x: z}\n"), []refusal.Code{refusal.Unsigned}},
+		"signed elsewhere":            {unsigned, signed(t, key, signer.Origin{}, plainText), nil},
+		"signed elsewhere, changed":   {unsigned, tampered, []refusal.Code{refusal.Changed}},
+		"a Secret":                    {built, signed(t, key, web, secret("1")+"data: {p: YQ==}\n"), nil},
+		"a Secret of another build":   {built, signed(t, key, web, secret("2")+"data: {p: YQ==}\n"), []refusal.Code{refusal.NotInBuild}},
+		"a Secret that was unsigned":  {left, signed(t, key, web, secret("1")), []refusal.Code{refusal.NotInBuild}},
+		"another, as it was built":    {Built{Name: "v1/ConfigMap/-/b", Digest: unsigned.Digest, Unsigned: true}, read(plainText), []refusal.Code{refusal.Unsigned}},
+		"signed in another namespace": {built, with(signed(t, key, signer.Origin{}, secret("1")), func(_, metadata, _ map[string]any) { metadata["namespace"] = "x" }), []refusal.Code{refusal.WrongOrigin}},
+	} {
+		verdict := v.Verify(t.Context(), c.live)
+		refusals := append(CheckSet([]Built{c.built}, []*Verdict{verdict}), verdict.Refusals...)
+		var got []refusal.Code
+		for _, r := range refusals {
+			got = append(got, r.Code)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v", name, refusals)
+		}
+	}
+}
