@@ -86,7 +86,7 @@ func (f *function) build(rl *framework.ResourceList, base Base) ([]*item, error)
 func (i *item) place(dir string) error {
 	name := strings.Trim(strings.Join([]string{i.id.Namespace, strings.ToLower(i.id.Kind), i.id.Name}, "_"), "_")
 	file := path.Join(dir, strings.NewReplacer("/", "-", ":", "-").Replace(name)+".yaml")
-	for _, pair := range [][2]string{{kioutil.PathAnnotation, file}, {kioutil.LegacyPathAnnotation, file}, {kioutil.IndexAnnotation, "0"}, {kioutil.LegacyIndexAnnotation, "0"}} {
+	for _, pair := range [][2]string{{kioutil.PathAnnotation, file}, {kioutil.IndexAnnotation, "0"}} {
 		if err := i.PipeE(yaml.SetAnnotation(pair[0], pair[1])); err != nil {
 			return err
 		}

@@ -25,12 +25,16 @@ type item struct {
 // Configuration Functions Specification, config.kubernetes.io/local-config).
 const annotationLocal = "config.kubernetes.io/local-config"
 
+// legacyPath is what orchestrators before kustomize 4.3 call [kioutil.PathAnnotation].
+// kyaml sets it where they do.
+const legacyPath = "config.kubernetes.io/path"
+
 // internal reports whether an annotation is an orchestrator's own: its bookkeeping of
 // files, ids and layout (kyaml, kio/kioutil; kustomize, api/internal/plugins/utils;
 // kpt, pkg/kptfile). None is part of the resource.
 func internal(annotation string) bool {
 	switch annotation {
-	case kioutil.LegacyIndexAnnotation, kioutil.LegacyPathAnnotation, kioutil.LegacyIdAnnotation, "kustomize.config.k8s.io/id":
+	case "config.kubernetes.io/index", legacyPath, "config.k8s.io/id", "kustomize.config.k8s.io/id":
 		return true
 	}
 	return strings.HasPrefix(annotation, "internal.config.kubernetes.io/") || strings.HasPrefix(annotation, "internal.kpt.dev/")

@@ -90,7 +90,12 @@ func (r *Recorder) CheckSignature(promise, sig, message []byte) error {
 	if err != nil {
 		return err
 	}
-	entry, err := tlog.NewEntry(p.Payload.Body, p.Payload.IntegratedTime, p.Payload.LogIndex, logID, p.SignedEntryTimestamp, nil)
+	entry, err := tlog.NewTlogEntry(&protorekor.TransparencyLogEntry{
+		LogIndex: p.Payload.LogIndex, LogId: &protocommon.LogId{KeyId: logID}, IntegratedTime: p.Payload.IntegratedTime,
+		KindVersion:       &protorekor.KindVersion{Kind: "hashedrekord", Version: "0.0.1"},
+		InclusionPromise:  &protorekor.InclusionPromise{SignedEntryTimestamp: p.SignedEntryTimestamp},
+		CanonicalizedBody: p.Payload.Body,
+	})
 	if err != nil {
 		return err
 	}
