@@ -98,9 +98,11 @@ func (i *item) key() string {
 
 // plain is a copy of the resource without what orchestrators keep in it.
 func (i *item) plain() (*yaml.RNode, error) {
-	r := i.Copy()
-	if err := r.DeAnchor(); err != nil {
-		return nil, err
+	r := yaml.NewRNode(expanded(i.YNode()))
+	if merges(r.YNode()) {
+		if err := r.DeAnchor(); err != nil {
+			return nil, err
+		}
 	}
 	removed := false
 	for name := range r.GetAnnotations() {
@@ -115,6 +117,32 @@ func (i *item) plain() (*yaml.RNode, error) {
 		return r, yaml.ClearEmptyAnnotations(r)
 	}
 	return r, nil
+}
+
+// expanded is a copy of a node without comments, and with aliases replaced by what
+// they stand for.
+func expanded(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return expanded(n.Alias)
+	}
+	c := &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
+	if n.Content != nil {
+		c.Content = make([]*yaml.Node, len(n.Content))
+		for i, one := range n.Content {
+			c.Content[i] = expanded(one)
+		}
+	}
+	return c
+}
+
+// merges reports whether there is a merge key (YAML's type repository, merge).
+func merges(n *yaml.Node) bool {
+	for i, one := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 0 && one.Value == "<<" || one.Tag == "!!merge" || merges(one) {
+			return true
+		}
+	}
+	return false
 }
 
 // maxNodes bounds an item with its aliases followed.

@@ -50,12 +50,14 @@ func (i *item) sign(ctx context.Context, s *signer.Signer, replace bool) error {
 	if err != nil {
 		return err
 	}
-	text, err := r.String()
-	if err != nil {
-		return fmt.Errorf("%s: %w", signer.Name(r), err)
-	}
-	if _, err := strict.Read([]byte(text)); err != nil {
-		return fmt.Errorf("%s: %w", signer.Name(r), err)
+	if !strict.Unambiguous(r.YNode()) {
+		text, err := r.String()
+		if err != nil {
+			return fmt.Errorf("%s: %w", signer.Name(r), err)
+		}
+		if _, err := strict.Read([]byte(text)); err != nil {
+			return fmt.Errorf("%s: %w", signer.Name(r), err)
+		}
 	}
 	if err := trustomize.SignManifest(ctx, s, r, replace); err != nil {
 		return err

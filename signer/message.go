@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 	"sigs.k8s.io/yaml"
@@ -303,14 +304,22 @@ func checkAnnotations(r *kyaml.RNode) error {
 	return nil
 }
 
+// compressors are kept: making one takes longer than its work on a message.
+var compressors = sync.Pool{New: func() any {
+	w, err := gzip.NewWriterLevel(nil, gzip.BestCompression)
+	if err != nil {
+		panic(err) // the level is one of the library's
+	}
+	return w
+}}
+
 // Pack compresses a message for an annotation, without a time or a name in the header, so that the same
 // message always gives the same text.
 func Pack(message []byte) (string, error) {
 	var b bytes.Buffer
-	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-	if err != nil {
-		return "", err
-	}
+	w := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(w)
+	w.Reset(&b)
 	if _, err := w.Write(message); err != nil {
 		return "", err
 	}

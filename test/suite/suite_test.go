@@ -39,6 +39,9 @@ func raceArgs() []string {
 	return []string{"-race"}
 }
 
+// examples are the functions', with a kustomization each.
+var examples, _ = filepath.Abs("../../examples/functions")
+
 func withPrograms(run func() int) (int, error) {
 	var err error
 	if bin, err = os.MkdirTemp("", "trustomize-suite-"); err != nil {
@@ -54,6 +57,8 @@ func withPrograms(run func() int) (int, error) {
 	}{
 		{"../..", "trustomize", "./cmd/trustomize", raceArgs()},
 		{"../..", plain, "./cmd/trustomize", nil},
+		// Of an operator who keeps the functions' policy in another place.
+		{"../..", "function", "./cmd/trustomize", append(raceArgs(), "-ldflags", "-X main.functionPolicy="+bin+"/policy.yaml -X main.functionCache="+bin+"/cache")},
 		{".", "rekorkey", "./rekorkey", nil},
 		// As in a release: the version stands in a label.
 		{"../peers/kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5", []string{"-ldflags", "-X sigs.k8s.io/kustomize/api/provenance.version=v5.8.2"}},
@@ -83,6 +88,8 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			for _, pair := range [][2]string{
+				{"BIN", bin},
+				{"EXAMPLES", examples},
 				{"PATH", bin + string(os.PathListSeparator) + os.Getenv("PATH")},
 				{"KUBECON", kubecon},
 				{"COSIGN_PASSWORD", "suite"},

@@ -1,0 +1,42 @@
+package strict
+
+import (
+	"testing"
+
+	yaml3 "go.yaml.in/yaml/v3"
+)
+
+// FuzzUnambiguous holds the shortcut against reading in both ways.
+func FuzzUnambiguous(f *testing.F) {
+	for _, text := range []string{
+		"a: yes", "a: 'yes'", "a: 100m", "a: 1e3", "a: 0o7", "a: 012", "a: 1:30", "a: 2026-01-01", "a: ~", "a: null", "a: Null", "a: .inf", "a: 0x1F",
+		"a: registry.example.com/web:1", "on: a", "1: a", "a: 1\na: 2", "<<: {a: b}", "a: &x b", "a: !!str 1", "a: \"\\u0085\"", "a: |\n  x\n", "a: >-\n  x\n  y", "a: -1", "a: +1",
+		"a: 9007199254740993", "a: =", "a: a#b", "a: [b, c: d]", "? a\n: b", "a: \xef\xbb\xbf", "a: x\u2028y",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var node yaml3.Node
+		if yaml3.Unmarshal([]byte(text), &node) != nil || node.Kind == 0 || !Unambiguous(&node) {
+			return
+		}
+		if _, err := readBoth(&node); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}
+
+func TestUnambiguous(t *testing.T) {
+	for text, want := range map[string]bool{
+		"a: {b: [c, 1, true, 100m, 'yes']}": true, "image: registry.example.com/web:1": true, "a: yes": false, "a: 1e3": false, "on: a": false,
+		"a: 012": false, "a: 1:30": false, "a: 2026-01-01": false, "a: &x b": false, "a: 1\na: 2": false, "<<: {a: b}": false, "a: !!str 1": false, "a: -1": false,
+	} {
+		var node yaml3.Node
+		if err := yaml3.Unmarshal([]byte(text), &node); err != nil {
+			t.Fatal(err)
+		}
+		if got := Unambiguous(&node); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+}
