@@ -87,21 +87,25 @@ func (e *Edits) untouched(before, after []types.Image) error {
 		entries[one.Name] = one
 	}
 	seen := map[string]bool{}
+	var others []types.Image
 	for _, one := range before {
 		if seen[one.Name] {
 			return fmt.Errorf("image %q stands in the kustomization's images twice, of which an override would leave one", one.Name)
 		}
 		seen[one.Name] = true
-		if !slices.ContainsFunc(e.Images, func(text string) bool { return parseImage(text).Name == one.Name }) && entries[one.Name] != one {
+		if slices.ContainsFunc(e.Images, func(text string) bool { return parseImage(text).Name == one.Name }) {
+			continue
+		}
+		if others = append(others, one); entries[one.Name] != one {
 			return fmt.Errorf("image %q would be changed by an override that does not name it", one.Name)
 		}
 	}
-	for _, a := range after {
+	for _, a := range others {
 		name, err := regexp.Compile("^(?:" + a.Name + ")$")
 		if err != nil {
 			return fmt.Errorf("image %q: %w", a.Name, err)
 		}
-		for _, b := range slices.Concat(before, after) {
+		for _, b := range others {
 			if b.Name != a.Name && (b.NewName != "" && name.MatchString(b.NewName) || name.MatchString(b.Name)) {
 				return fmt.Errorf("images %q and %q act on the same image, one after the other; an override would change their order", b.Name, a.Name)
 			}
