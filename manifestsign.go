@@ -94,7 +94,7 @@ func SignManifest(ctx context.Context, s *signer.Signer, r *kyaml.RNode, replace
 	}
 	carried, carriedErr := signer.Carried(r)
 	if carriedErr != nil || carried.Message == nil {
-		return fmt.Errorf("%w; drop such annotations with --replace", err)
+		return fmt.Errorf("%w; drop such annotations with --replace, or spec.replace of a ManifestSigner", err)
 	}
 	if err := sameAsSigned(s, r, carried.Message); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/fn/framework"
@@ -24,7 +25,7 @@ const generatedDir = "verified-base"
 // package that keeps it, gives way.
 func (f *function) generate(rl *framework.ResourceList, items []*item, c *VerifiedBase) error {
 	dir := path.Join(generatedDir, path.Base("/"+c.Metadata.Name))
-	kept, seen := rl.Items[:0:0], map[string]string{}
+	kept, seen, files := rl.Items[:0:0], map[string]string{}, map[string]int{}
 	for _, one := range items {
 		if one.file != nil && strings.HasPrefix(path.Clean(one.file.Path), dir+"/") {
 			continue
@@ -44,9 +45,11 @@ func (f *function) generate(rl *framework.ResourceList, items []*item, c *Verifi
 				return fmt.Errorf("%s is in %s, and in %s as well", signer.Name(one.RNode), refusal.Printable(from), refusal.Printable(base.URL))
 			}
 			seen[one.key()] = base.URL
-			if err := one.place(dir); err != nil {
+			file := one.fileIn(dir)
+			if err := one.place(file, files[file]); err != nil {
 				return err
 			}
+			files[file]++
 			kept = append(kept, one.RNode)
 		}
 	}
@@ -82,11 +85,16 @@ func (f *function) build(rl *framework.ResourceList, base Base) ([]*item, error)
 	return items, nil
 }
 
-// place says in which file of a package the resource would be.
-func (i *item) place(dir string) error {
+// fileIn is the file of a package in which the resource would be. Kinds of different
+// groups share one.
+func (i *item) fileIn(dir string) string {
 	name := strings.Trim(strings.Join([]string{i.id.Namespace, strings.ToLower(i.id.Kind), i.id.Name}, "_"), "_")
-	file := path.Join(dir, strings.NewReplacer("/", "-", ":", "-").Replace(name)+".yaml")
-	for _, pair := range [][2]string{{kioutil.PathAnnotation, file}, {kioutil.IndexAnnotation, "0"}} {
+	return path.Join(dir, strings.NewReplacer("/", "-", ":", "-").Replace(name)+".yaml")
+}
+
+// place says which of a file's resources this is.
+func (i *item) place(file string, index int) error {
+	for _, pair := range [][2]string{{kioutil.PathAnnotation, file}, {kioutil.IndexAnnotation, strconv.Itoa(index)}} {
 		if err := i.PipeE(yaml.SetAnnotation(pair[0], pair[1])); err != nil {
 			return err
 		}

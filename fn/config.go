@@ -83,6 +83,12 @@ const (
 	kindSignatureCheck = "SignatureCheck"
 )
 
+// isConfig reports whether an object is a functionConfig of ours. Orchestrators that
+// read it from a package pass it as an item, too.
+func isConfig(t yaml.TypeMeta) bool {
+	return t.APIVersion == policy.APIVersion && (t.Kind == kindVerifiedBase || t.Kind == kindManifestSigner || t.Kind == kindSignatureCheck)
+}
+
 const wantConfig = "want " + kindVerifiedBase + ", " + kindManifestSigner + " or " + kindSignatureCheck + " of " + policy.APIVersion
 
 // readConfig decodes a functionConfig; what it does not know is an error.

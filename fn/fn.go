@@ -48,9 +48,7 @@ func Run(ctx context.Context, req trustomize.Request, in io.Reader, out io.Write
 	list := &kio.ByteReadWriter{Reader: bytes.NewReader(data), KeepReaderAnnotations: true}
 	var written bytes.Buffer
 	list.Writer = &written
-	ran := false
 	err = framework.Execute(framework.ResourceListProcessorFunc(func(rl *framework.ResourceList) error {
-		ran = true
 		if list.WrappingKind != kio.ResourceListKind {
 			list.WrappingKind, list.WrappingAPIVersion = kio.ResourceListKind, kio.ResourceListAPIVersion
 			rl.Items = nil
@@ -58,7 +56,7 @@ func Run(ctx context.Context, req trustomize.Request, in io.Reader, out io.Write
 		}
 		return f.process(rl, list.WrappingAPIVersion)
 	}), list)
-	if !ran && err != nil {
+	if err != nil && written.Len() == 0 {
 		return f.unread(out, err)
 	}
 	if _, writeErr := out.Write(written.Bytes()); err == nil {

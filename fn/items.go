@@ -18,7 +18,7 @@ type item struct {
 	*yaml.RNode
 	id    yaml.ResourceIdentifier
 	file  *framework.File
-	local bool // configuration of the pipeline's, which is never applied
+	local bool // configuration of the pipeline's, which is not applied
 }
 
 // annotationLocal marks what orchestrators leave out of their output (the
@@ -78,7 +78,7 @@ func readItem(node *yaml.RNode) (*item, error) {
 	if items := node.Field("items"); strings.HasSuffix(meta.Kind, "List") && items != nil && items.Value.YNode().Kind == yaml.SequenceNode {
 		return nil, fmt.Errorf("is a %s with items of its own; want single resources", refusal.Printable(meta.Kind))
 	}
-	one := &item{RNode: node, id: meta.GetIdentifier(), local: meta.Annotations[annotationLocal] == "true"}
+	one := &item{RNode: node, id: meta.GetIdentifier(), local: meta.Annotations[annotationLocal] == "true" || isConfig(meta.TypeMeta)}
 	path, index, err := kioutil.GetFileAnnotations(node)
 	if err == nil && path != "" {
 		n, _ := strconv.Atoi(index)

@@ -117,6 +117,9 @@ func (g *Git) command(ctx context.Context, dir, location string, access Access, 
 		before = append(before, "-c", "http.followRedirects=false")
 	}
 	cmd := exec.CommandContext(ctx, g.Program, append(before, args...)...)
+	if g.Program == "" {
+		cmd.Err = errors.New("git is not installed, or in no folder where programs are looked for")
+	}
 	cmd.Dir = dir
 	cmd.Env = append(g.environment(dir, location), access.environment(location)...)
 	if g.SameGroup {
