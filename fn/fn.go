@@ -56,7 +56,7 @@ func Run(ctx context.Context, req trustomize.Request, in io.Reader, out io.Write
 		}
 		return f.process(rl, list.WrappingAPIVersion)
 	}), list)
-	if err != nil && written.Len() == 0 {
+	if err != nil && !f.failed { // before or after the function: what was written may be half a list
 		return f.unread(out, err)
 	}
 	if _, writeErr := out.Write(written.Bytes()); err == nil {
@@ -73,6 +73,7 @@ type function struct {
 	ctx    context.Context
 	req    trustomize.Request
 	policy *policy.Policy // nil until it was read
+	failed bool           // the list says why
 }
 
 func (f *function) process(rl *framework.ResourceList, version string) error {
@@ -126,10 +127,18 @@ func (f *function) readPolicy() error {
 	return err
 }
 
+// Fail writes the list of a function that could not start, and returns why.
+func Fail(out io.Writer, err error) error { return new(function).none(out, err) }
+
 // unread writes a list for input that could not be read.
 func (f *function) unread(out io.Writer, err error) error {
+	return f.none(out, fmt.Errorf("the ResourceList is malformed: %s", oneLine(err.Error())))
+}
+
+// none writes a list that holds nothing but an error.
+func (f *function) none(out io.Writer, err error) error {
 	rl := &framework.ResourceList{}
-	err = f.fail(rl, fmt.Errorf("the ResourceList is malformed: %s", oneLine(err.Error())))
+	err = f.fail(rl, err)
 	results, marshalErr := yaml.Marshal(rl.Results)
 	if marshalErr != nil {
 		return marshalErr

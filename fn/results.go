@@ -28,7 +28,7 @@ func (f *function) say(rl *framework.ResourceList, r *framework.Result) {
 
 // fail empties the list, and says in it what went wrong.
 func (f *function) fail(rl *framework.ResourceList, err error) error {
-	rl.Items = nil
+	rl.Items, f.failed = nil, true
 	var told *found
 	if errors.As(err, &told) {
 		return told.error // each is a Result already

@@ -40,11 +40,11 @@ environment counts, since they come with the functionConfig.`,
 			var set string
 			cmd.Flags().Visit(func(f *pflag.Flag) { set = f.Name })
 			if set != "" {
-				return fmt.Errorf("--%s: a function takes no flags; its policy is %s", set, functionPolicy)
+				return fn.Fail(a.stdout, fmt.Errorf("--%s: a function takes no flags; its policy is %s", set, functionPolicy))
 			}
 			req, remove, err := functionRequest(a)
 			if err != nil {
-				return err
+				return fn.Fail(a.stdout, err)
 			}
 			defer remove()
 			return fn.Run(cmd.Context(), req, os.Stdin, a.stdout)
