@@ -43,6 +43,7 @@ require (
 	github.com/pjbgf/sha1cd v0.7.0 // SHA-1 with collision detection, for git objects
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.10 // its flags
+	go.yaml.in/yaml/v2 v2.4.4 // the writer in sigs.k8s.io/yaml, whose output is matched
 	go.yaml.in/yaml/v3 v3.0.5 // the policy, with lines and columns; version as kustomize v5.8.2 has it
 	golang.org/x/sync v0.23.0 // errgroup: a function signs many items at once
 	golang.org/x/term v0.47.0 // passwords, and what is a terminal
@@ -207,7 +208,6 @@ require (
 	go.opentelemetry.io/otel/sdk v1.45.0 // indirect
 	go.opentelemetry.io/otel/sdk/metric v1.45.0 // indirect
 	go.opentelemetry.io/otel/trace v1.45.0 // indirect
-	go.yaml.in/yaml/v2 v2.4.4 // indirect
 	golang.org/x/net v0.59.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize"
+	"github.com/trustomize/trustomize/internal/plainyaml"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/signer"
 	"github.com/trustomize/trustomize/signer/strict"
@@ -50,7 +51,7 @@ func (i *item) sign(ctx context.Context, s *signer.Signer, replace bool) error {
 	if err != nil {
 		return err
 	}
-	if !strict.Unambiguous(r.YNode()) {
+	if !plainyaml.Unambiguous(r.YNode()) {
 		text, err := r.String()
 		if err != nil {
 			return fmt.Errorf("%s: %w", signer.Name(r), err)
