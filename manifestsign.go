@@ -2,6 +2,7 @@ package trustomize
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize/internal/cache"
+	"github.com/trustomize/trustomize/internal/plainyaml"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/signer"
@@ -87,6 +89,9 @@ func SignManifest(ctx context.Context, s *signer.Signer, r *kyaml.RNode, replace
 			return err
 		}
 	}
+	if err := asPrinted(r); err != nil {
+		return fmt.Errorf("%s: %w", signer.Name(r), err)
+	}
 	err := signer.CheckReserved(r)
 	if err == nil {
 		_, err := s.Sign(ctx, r)
@@ -101,6 +106,30 @@ func SignManifest(ctx context.Context, s *signer.Signer, r *kyaml.RNode, replace
 	}
 	_, err = s.Countersign(ctx, r)
 	return err
+}
+
+// asPrinted refuses texts that kustomize's way of printing changes (U+0085 becomes a
+// space): what is signed would not be what is there.
+func asPrinted(r *kyaml.RNode) error {
+	if plainyaml.Unambiguous(r.YNode()) {
+		return nil
+	}
+	text, err := signer.AsYAML(r)
+	if err != nil {
+		return err
+	}
+	printed, err := kyaml.Parse(string(text))
+	if err != nil {
+		return err
+	}
+	got, err := printed.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	if want, err := r.MarshalJSON(); err != nil || !bytes.Equal(got, want) {
+		return cmp.Or(err, errors.New("kustomize would print it with other values; U+0085 (next line) is what is known to do that"))
+	}
+	return nil
 }
 
 // sameAsSigned refuses a second signature over a message that is not the resource,
