@@ -50,7 +50,6 @@ func startRekorV1(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(buildRekorV1())
 	free := freePorts(ts, 6)
 	database := startMariaDB(ts, ts.MkAbs("mariadb"), free[0])
-	var output bytes.Buffer
 	for i, program := range []string{"trillian_log_server-v1", "trillian_log_signer-v1"} {
 		args := []string{
 			"--storage_system=mysql", "--quota_system=noop", "--mysql_uri=" + database,
@@ -59,16 +58,16 @@ func startRekorV1(ts *testscript.TestScript, _ bool, _ []string) {
 		if i == 1 {
 			args = append(args, "--force_master", "--sequencer_interval=50ms", "--batch_size=100")
 		}
-		start(ts, &output, filepath.Join(bin, program), args...)
+		_, said := start(ts, filepath.Join(bin, program), args...)
 		if !accepts("127.0.0.1:" + free[1+2*i]) {
-			ts.Fatalf("%s did not start: %s", program, output.String())
+			ts.Fatalf("%s did not start: %s", program, said())
 		}
 	}
-	server := start(ts, &output, filepath.Join(bin, "rekor-server-v1"), "serve", "--trillian_log_server.address=127.0.0.1", "--trillian_log_server.port="+free[1],
+	server, said := start(ts, filepath.Join(bin, "rekor-server-v1"), "serve", "--trillian_log_server.address=127.0.0.1", "--trillian_log_server.port="+free[1],
 		"--rekor_server.signer=memory", "--rekor_server.address=127.0.0.1", "--port="+free[5], "--enable_retrieve_api=false")
 	url := "http://localhost:" + free[5]
 	if !answers(url + "/api/v1/log/publicKey") {
-		ts.Fatalf("rekor did not start: %s", output.String())
+		ts.Fatalf("rekor did not start: %s", said())
 	}
 	resp, err := http.Get(url + "/api/v1/log/publicKey")
 	ts.Check(err)
@@ -80,13 +79,18 @@ func startRekorV1(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("REKOR_V1_PID", strconv.Itoa(server.Process.Pid))
 }
 
-// start runs a program until the script ends.
-func start(ts *testscript.TestScript, output io.Writer, program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(program, args...)
+// start runs a program until the script ends. Its output goes to a file, which said
+// returns as far as it has come.
+func start(ts *testscript.TestScript, program string, args ...string) (cmd *exec.Cmd, said func() string) {
+	file := ts.MkAbs(filepath.Base(program) + ".log")
+	output, err := os.Create(file)
+	ts.Check(err)
+	defer output.Close()
+	cmd = exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = output, output
 	ts.Check(cmd.Start())
 	ts.Defer(func() { stop(cmd) })
-	return cmd
+	return cmd, func() string { return ts.ReadFile(file) }
 }
 
 // startMariaDB runs a database of its own, without users, with Trillian's tables.
@@ -103,11 +107,10 @@ func startMariaDB(ts *testscript.TestScript, dir, port string) string {
 	ts.Check(os.MkdirAll(dir, 0o755))
 	script := filepath.Join(dir, "init.sql")
 	ts.Check(os.WriteFile(script, oneLineEach("CREATE DATABASE trillian;\nUSE trillian;\n"+string(tables)), 0o644))
-	var output bytes.Buffer
-	start(ts, &output, mariadbd, "--no-defaults", "--datadir="+dir, "--socket="+socketFile(ts), "--port="+port, "--bind-address=127.0.0.1", "--skip-grant-tables",
+	_, said := start(ts, mariadbd, "--no-defaults", "--datadir="+dir, "--socket="+socketFile(ts), "--port="+port, "--bind-address=127.0.0.1", "--skip-grant-tables",
 		"--init-file="+script, "--user="+me.Username, "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M")
 	if !accepts(net.JoinHostPort("127.0.0.1", port)) {
-		ts.Fatalf("mariadb did not start: %s", output.String())
+		ts.Fatalf("mariadb did not start: %s", said())
 	}
 	return "root@tcp(127.0.0.1:" + port + ")/trillian?parseTime=true&interpolateParams=true"
 }
