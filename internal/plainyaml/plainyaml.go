@@ -2,6 +2,7 @@
 package plainyaml
 
 import (
+	"encoding/json"
 	"regexp"
 	"strings"
 
@@ -12,6 +13,10 @@ import (
 // of YAML 1.2 and of JSON agree on what it holds: texts of ASCII, whole numbers of up
 // to 15 digits, booleans, nothing, and mappings and lists of these, with texts as
 // keys. Where it is not sure, it says no.
+//
+// It also holds of what is made of the node: yaml.v3 and yaml.v2 write it so that it
+// is read as it was. It does not hold of the text that a node was read from where
+// that has a "!", since a tag without a name leaves no trace in the node.
 func Unambiguous(n *yaml3.Node) bool {
 	switch n.Kind {
 	case yaml3.ScalarNode:
@@ -23,7 +28,7 @@ func Unambiguous(n *yaml3.Node) bool {
 		seen := make(map[string]bool, len(n.Content)/2)
 		for i := 0; i < len(n.Content); i += 2 {
 			key := n.Content[i]
-			if key.Kind != yaml3.ScalarNode || key.ShortTag() != "!!str" || len(key.Value) > maxKey || seen[key.Value] {
+			if key.Kind != yaml3.ScalarNode || key.ShortTag() != "!!str" || len(key.Value) > maxKey || key.Value == "<<" || strings.Contains(key.Value, "\n") || seen[key.Value] {
 				return false
 			}
 			seen[key.Value] = true
@@ -54,6 +59,9 @@ func untagged(n *yaml3.Node) bool { return n.Anchor == "" && n.Style&yaml3.Tagge
 var (
 	// word is a text that no notation of a number, a time or a merge begins like.
 	word = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./:@%+,=-]*$`)
+	// flush is a text of lines that begin with no space: writers make mistakes with
+	// the indentation of others, and with what of several ends is kept.
+	flush = regexp.MustCompile(`^[^ \t\n][^\n]*(\n[^ \t\n][^\n]*)*\n?$`)
 	// number is read alike in base ten, without a sign.
 	number = regexp.MustCompile(`^(0|[1-9][0-9]{0,14})$`)
 	// amount is a number with a unit of Kubernetes, which is a text.
@@ -72,7 +80,7 @@ func unambiguousScalar(n *yaml3.Node) bool {
 	case !untagged(n):
 		return false
 	case n.Style&(yaml3.DoubleQuotedStyle|yaml3.SingleQuotedStyle|yaml3.LiteralStyle|yaml3.FoldedStyle) != 0:
-		return tag == "!!str" && ascii(n.Value)
+		return tag == "!!str" && ascii(n.Value) && (!strings.Contains(n.Value, "\n") || flush.MatchString(n.Value))
 	case n.Value == "true", n.Value == "false":
 		return tag == "!!bool"
 	case n.Value == "null":
@@ -93,4 +101,34 @@ func ascii(text string) bool {
 		}
 	}
 	return true
+}
+
+// Value returns what an unambiguous node holds: texts, json.Number, booleans, nil,
+// []any and map[string]any.
+func Value(n *yaml3.Node) any {
+	switch n.Kind {
+	case yaml3.MappingNode:
+		m := make(map[string]any, len(n.Content)/2)
+		for i := 0; i < len(n.Content); i += 2 {
+			m[n.Content[i].Value] = Value(n.Content[i+1])
+		}
+		return m
+	case yaml3.SequenceNode:
+		l := make([]any, len(n.Content))
+		for i, one := range n.Content {
+			l[i] = Value(one)
+		}
+		return l
+	case yaml3.DocumentNode:
+		return Value(n.Content[0])
+	}
+	switch n.ShortTag() {
+	case "!!int":
+		return json.Number(n.Value)
+	case "!!bool":
+		return n.Value == "true"
+	case "!!null":
+		return nil
+	}
+	return n.Value
 }

@@ -35,29 +35,48 @@ func Read(data []byte) ([]Object, error) {
 	if len(data) > MaxInput {
 		return nil, fmt.Errorf("has more than %d bytes", MaxInput)
 	}
+	documents, err := split(data)
+	if err != nil {
+		return nil, err
+	}
 	var all []Object
-	decoder := yaml3.NewDecoder(bytes.NewReader(data))
-	for n := 1; ; n++ {
-		var node yaml3.Node
-		err := decoder.Decode(&node)
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
+	for n, text := range documents {
+		objects, err := readDocument(text)
 		if err != nil {
-			return nil, fmt.Errorf("document %d: %s", n, oneLine(err.Error()))
-		}
-		objects, err := readNode(&node)
-		if err != nil {
-			return nil, fmt.Errorf("document %d: %w", n, err)
+			return nil, fmt.Errorf("document %d: %w", n+1, err)
 		}
 		all = append(all, objects...)
 	}
+	return all, nil
+}
+
+// split cuts a stream into documents where kubectl and kustomize do: at lines that
+// begin with "---", before they know anything of YAML. What stands behind it, kubectl
+// does not read.
+func split(data []byte) ([][]byte, error) {
+	var documents [][]byte
+	start, end, line := 0, 0, 0
+	for text := range bytes.Lines(data) {
+		line++
+		if behind, ok := bytes.CutPrefix(text, []byte("---")); ok {
+			if behind = bytes.TrimSpace(behind); len(behind) > 0 && behind[0] != '#' {
+				return nil, fmt.Errorf("line %d: there is something behind ---", line)
+			}
+			documents = append(documents, data[start:end])
+			start = end + len(text)
+		}
+		end += len(text)
+	}
+	if documents = append(documents, data[start:]); len(bytes.TrimSpace(documents[0])) == 0 {
+		documents = documents[1:] // a stream may begin with the line
+	}
+	return documents, nil
 }
 
 func oneLine(text string) string { return refusal.Printable(strings.Join(strings.Fields(text), " ")) }
 
-func readNode(node *yaml3.Node) ([]Object, error) {
-	value, err := readBoth(node)
+func readDocument(text []byte) ([]Object, error) {
+	value, err := readBoth(text)
 	if value == nil || err != nil {
 		return nil, err
 	}
@@ -69,46 +88,65 @@ func readNode(node *yaml3.Node) ([]Object, error) {
 }
 
 // readBoth reads a document in both ways.
-func readBoth(node *yaml3.Node) (any, error) {
-	if err := checkKeys(node); err != nil {
-		return nil, err
-	}
-	text, err := yaml3.Marshal(node)
-	if err != nil {
+func readBoth(text []byte) (any, error) {
+	var node yaml3.Node
+	decoder := yaml3.NewDecoder(bytes.NewReader(text))
+	if err := decoder.Decode(&node); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, nil
+		}
 		return nil, errors.New(oneLine(err.Error()))
+	}
+	if err := decoder.Decode(new(yaml3.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is something behind it")
+	}
+	if err := checkKeys(&node); err != nil {
+		return nil, err
 	}
 	asJSON, err := yaml.YAMLToJSONStrict(text)
 	if err != nil {
 		return nil, errors.New(oneLine(err.Error()))
 	}
-	var other any
-	if err := node.Decode(&other); err != nil {
-		return nil, errors.New(oneLine(err.Error()))
-	}
-	otherJSON, err := json.Marshal(other)
-	if err != nil {
-		return nil, fmt.Errorf("has something that JSON has not: %s", oneLine(err.Error()))
-	}
 	one, err := decode(asJSON)
 	if err != nil {
 		return nil, err
 	}
-	two, err := decode(otherJSON)
-	if err != nil {
-		return nil, err
-	}
-	if differences := compare(one, two); len(differences) > 0 {
-		return nil, fmt.Errorf("%s: kubectl reads %s here, and kustomize %s; put it in quotes if it is a text",
-			pathText(differences[0].Path), show(differences[0].Signed, differences[0].InSigned), show(differences[0].Live, differences[0].InLive))
-	}
-	return one, nil
+	return one, Agree(one, &node)
 }
 
+// Agree compares what kubectl reads in a YAML text (JSON values, numbers as
+// json.Number) with the node that kustomize reads there.
+func Agree(kubectl any, node *yaml3.Node) error {
+	var other any
+	if err := node.Decode(&other); err != nil {
+		return errors.New(oneLine(err.Error()))
+	}
+	otherJSON, err := json.Marshal(other)
+	if err != nil {
+		return fmt.Errorf("has something that JSON has not: %s", oneLine(err.Error()))
+	}
+	kustomize, err := decode(otherJSON)
+	if err != nil {
+		return err
+	}
+	if differences := compare(kubectl, kustomize); len(differences) > 0 {
+		first := differences[0]
+		return fmt.Errorf("%s: kubectl reads %s here, and kustomize %s; put it in quotes if it is a text",
+			pathText(first.Path), show(first.Signed, first.InSigned), show(first.Live, first.InLive))
+	}
+	return nil
+}
+
+// checkKeys refuses what libraries take long for, and keys that are merges to some
+// programs and names to others, in quotes as well: kubectl prints them without.
 func checkKeys(node *yaml3.Node) error {
 	if node.Kind == yaml3.MappingNode && len(node.Content)/2 > maxKeys {
 		return fmt.Errorf("line %d: a mapping has more than %d fields", node.Line, maxKeys)
 	}
-	for _, one := range node.Content {
+	for i, one := range node.Content {
+		if node.Kind == yaml3.MappingNode && i%2 == 0 && (one.Value == "<<" || one.ShortTag() == "!!merge") {
+			return fmt.Errorf("line %d: the key << is a merge to some programs; write out what it stands for", one.Line)
+		}
 		if err := checkKeys(one); err != nil {
 			return err
 		}
