@@ -3,37 +3,33 @@ package fn
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"sigs.k8s.io/kustomize/kyaml/fn/framework"
 
 	"github.com/trustomize/trustomize"
 	"github.com/trustomize/trustomize/internal/refusal"
+	"github.com/trustomize/trustomize/policy"
 	"github.com/trustomize/trustomize/signer"
 	"github.com/trustomize/trustomize/signer/strict"
 )
 
 // check verifies the items, and says of each what is wrong with it.
-func (f *function) check(rl *framework.ResourceList, items []*item, c *SignatureCheck) error {
+func (f *function) check(l *list, c *SignatureCheck) error {
 	trust, _, err := trustomize.ManifestTrust(f.policy)
 	if err != nil {
 		return err
 	}
 	v := &strict.Verifier{Trust: trust, Now: f.req.Now, Origin: c.Spec.Origin.signed(), Installation: c.Spec.InstallationID}
-	must := signer.Signer{Match: []signer.Selector{}}
-	for _, m := range c.Spec.Match {
-		must.Match = append(must.Match, signer.Selector(m))
-	}
 	found := &checked{}
-	for _, one := range items {
-		if err := found.look(f, rl, v, one, len(must.Match) == 0 || must.Selects(one.RNode)); err != nil {
-			return err
-		}
+	for _, one := range l.items {
+		found.look(f, l, v, one, c.Spec.must(one))
 	}
 	if found.verified+len(found.refusals)+len(found.failures) == 0 {
 		return errors.New("there is no item to verify")
 	}
-	f.say(rl, &framework.Result{Severity: framework.Info, Message: fmt.Sprintf("%d of %d resources verified, %d not looked at", found.verified, len(items), found.skipped)})
+	f.say(l, &framework.Result{Severity: framework.Info, Message: fmt.Sprintf("%d of %d resources verified, %d not looked at", found.verified, len(l.items), found.skipped)})
 	return found.err()
 }
 
@@ -44,46 +40,39 @@ type checked struct {
 	failures          []error
 }
 
-func (c *checked) look(f *function, rl *framework.ResourceList, v *strict.Verifier, one *item, must bool) error {
-	if one.local || !must && !slices.ContainsFunc(annotationsOf(one), signer.IsSignature) {
+func (c *checked) look(f *function, l *list, v *strict.Verifier, one *item, must bool) {
+	if one.local || !must && !slices.ContainsFunc(slices.Collect(maps.Keys(one.Annotations)), signer.IsSignature) {
 		c.skipped++
-		return nil
+		return
 	}
-	r, err := one.plain()
-	if err != nil {
-		return err
+	one.vouched = true
+	if one.ambiguous != nil {
+		f.say(l, one.about(framework.Error, refusal.Printable(one.ambiguous.Error())))
+		c.failures = append(c.failures, fmt.Errorf("%s: %w", one.call(), one.ambiguous))
+		return
 	}
-	text, err := r.String()
-	if err != nil {
-		return fmt.Errorf("%s: %w", signer.Name(r), err)
+	verdict := v.Verify(f.ctx, one.object())
+	if verdict.OK() {
+		c.verified++
 	}
-	objects, err := strict.Read([]byte(text))
-	if err != nil {
-		return fmt.Errorf("%s: %w", signer.Name(r), err)
+	for _, r := range verdict.Refusals {
+		f.say(l, one.different(r))
 	}
-	for _, o := range objects {
-		verdict := v.Verify(f.ctx, o)
-		if verdict.OK() {
-			c.verified++
-		}
-		for _, r := range verdict.Refusals {
-			f.say(rl, one.different(r))
-		}
-		if verdict.Failure != nil {
-			f.say(rl, one.about(framework.Error, refusal.Printable(verdict.Failure.Error())))
-			c.failures = append(c.failures, verdict.Failure)
-		}
-		c.refusals = append(c.refusals, verdict.Refusals...)
+	if verdict.Failure != nil {
+		f.say(l, one.about(framework.Error, refusal.Printable(verdict.Failure.Error())))
+		c.failures = append(c.failures, verdict.Failure)
 	}
-	return nil
+	c.refusals = append(c.refusals, verdict.Refusals...)
 }
 
-func annotationsOf(i *item) []string {
-	var names []string
-	for name := range i.GetAnnotations() {
-		names = append(names, name)
+// must reports whether an item has to be signed: all, or what match covers, Secrets
+// among them.
+func (s *SignatureCheckSpec) must(one *item) bool {
+	if len(s.Match) == 0 {
+		return true
 	}
-	return names
+	r := one.resource()
+	return slices.ContainsFunc(s.Match, func(m policy.ResourceMatch) bool { return signer.Selector(m).Covers(r) })
 }
 
 func (c *checked) err() error {

@@ -3,6 +3,7 @@ package fn
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -85,17 +86,21 @@ const (
 
 // isConfig reports whether an object is a functionConfig of ours. Orchestrators that
 // read it from a package pass it as an item, too.
-func isConfig(t yaml.TypeMeta) bool {
-	return t.APIVersion == policy.APIVersion && (t.Kind == kindVerifiedBase || t.Kind == kindManifestSigner || t.Kind == kindSignatureCheck)
+func isConfig(apiVersion, kind string) bool {
+	return apiVersion == policy.APIVersion && (kind == kindVerifiedBase || kind == kindManifestSigner || kind == kindSignatureCheck)
 }
 
 const wantConfig = "want " + kindVerifiedBase + ", " + kindManifestSigner + " or " + kindSignatureCheck + " of " + policy.APIVersion
 
 // readConfig decodes a functionConfig; what it does not know is an error.
-func readConfig(node *yaml.RNode) (any, error) {
-	if yaml.IsMissingOrNull(node) {
+func readConfig(config *yaml.Node) (any, error) {
+	if config == nil {
 		return nil, errors.New("the ResourceList has no functionConfig: " + wantConfig)
 	}
+	if config.Kind != yaml.MappingNode {
+		return nil, errors.New("functionConfig is no mapping: " + wantConfig)
+	}
+	node := yaml.NewRNode(expanded(config, false))
 	text, err := node.String()
 	if err != nil {
 		return nil, fmt.Errorf("functionConfig: %w", err)
@@ -128,7 +133,14 @@ func decode(text string, c any, check func() error) error {
 	return nil
 }
 
+// segment is what a generator may be called: one part of a path, and none of those that
+// mean a folder.
+var segment = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$`)
+
 func (c *VerifiedBase) check() error {
+	if !segment.MatchString(c.Metadata.Name) {
+		return fmt.Errorf("functionConfig: metadata.name %q does not name a folder: want letters, digits, dots and dashes", refusal.Printable(c.Metadata.Name))
+	}
 	if len(c.Spec.Bases) == 0 {
 		return errors.New("functionConfig: spec.bases names no base")
 	}

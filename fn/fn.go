@@ -13,102 +13,95 @@
 package fn
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 
-	"sigs.k8s.io/kustomize/kyaml/fn/framework"
 	"sigs.k8s.io/kustomize/kyaml/kio"
-	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/policy"
 )
 
-// maxInput bounds a ResourceList, in bytes.
-const maxInput = 256 << 20
-
 // Run reads a ResourceList and writes the function's. With an error, that holds no
 // items and the error as Results; the error is of type *[trustomize.Refused] where
 // something was not accepted. Of the request, the policy and what opens its keys and
 // fetches its sources count.
 func Run(ctx context.Context, req trustomize.Request, in io.Reader, out io.Writer) error {
-	data, err := io.ReadAll(io.LimitReader(in, maxInput+1))
-	if err != nil {
-		return err
-	}
 	f := &function{ctx: ctx, req: req}
-	if len(data) > maxInput {
-		return f.unread(out, fmt.Errorf("the ResourceList has more than %d bytes", maxInput))
+	l := &list{apiVersion: kio.ResourceListAPIVersion}
+	err := f.do(l, in)
+	if err == nil {
+		err = context.Cause(ctx)
 	}
-	list := &kio.ByteReadWriter{Reader: bytes.NewReader(data), KeepReaderAnnotations: true}
-	var written bytes.Buffer
-	list.Writer = &written
-	err = framework.Execute(framework.ResourceListProcessorFunc(func(rl *framework.ResourceList) error {
-		if list.WrappingKind != kio.ResourceListKind {
-			list.WrappingKind, list.WrappingAPIVersion = kio.ResourceListKind, kio.ResourceListAPIVersion
-			rl.Items = nil
-			return f.fail(rl, errors.New("standard input is no ResourceList: want one document of kind ResourceList, with items and functionConfig"))
-		}
-		return f.process(rl, list.WrappingAPIVersion)
-	}), list)
-	if err != nil && !f.failed { // before or after the function: what was written may be half a list
-		return f.unread(out, err)
+	var text []byte
+	if err == nil {
+		text, err = l.write()
 	}
-	if _, writeErr := out.Write(written.Bytes()); err == nil {
-		err = writeErr
+	if err != nil {
+		return f.failed(l, out, err)
 	}
+	_, err = out.Write(text)
 	return err
 }
 
-// versions are those of the interchange format, which kyaml reads alike.
-var versions = map[string]bool{"config.kubernetes.io/v1": true, "config.kubernetes.io/v1beta1": true, "config.kubernetes.io/v1alpha1": true}
+// Fail writes the list of a function that could not start, and returns why.
+func Fail(out io.Writer, err error) error {
+	return new(function).failed(&list{apiVersion: kio.ResourceListAPIVersion}, out, err)
+}
+
+// failed writes a list without items that says why.
+func (f *function) failed(l *list, out io.Writer, err error) error {
+	err = f.fail(l, err)
+	text, writeErr := l.write()
+	if writeErr != nil {
+		l.config = nil
+		if text, writeErr = l.write(); writeErr != nil {
+			return errors.Join(err, writeErr)
+		}
+	}
+	if _, writeErr := out.Write(text); writeErr != nil {
+		return errors.Join(err, writeErr)
+	}
+	return err
+}
 
 // function is one run.
 type function struct {
 	ctx    context.Context
 	req    trustomize.Request
 	policy *policy.Policy // nil until it was read
-	failed bool           // the list says why
 }
 
-func (f *function) process(rl *framework.ResourceList, version string) error {
-	err := f.do(rl, version)
-	if err == nil {
-		err = context.Cause(f.ctx)
-	}
-	if err != nil {
-		return f.fail(rl, err)
-	}
-	return nil
-}
-
-func (f *function) do(rl *framework.ResourceList, version string) error {
-	if !versions[version] {
-		return fmt.Errorf("ResourceLists of %s are not known; want config.kubernetes.io/v1", refusal.Printable(version))
-	}
-	cfg, err := readConfig(rl.FunctionConfig)
+func (f *function) do(l *list, in io.Reader) error {
+	policyErr := f.readPolicy() // first: each Result carries its digest
+	data, err := io.ReadAll(io.LimitReader(in, MaxInput+1))
 	if err != nil {
 		return err
 	}
-	if err := f.readPolicy(); err != nil {
+	if len(data) > MaxInput {
+		return fmt.Errorf("the ResourceList has more than %d bytes", MaxInput)
+	}
+	if err := l.read(data); err != nil {
 		return err
 	}
-	items, err := readItems(rl.Items)
+	cfg, err := readConfig(l.config)
 	if err != nil {
 		return err
+	}
+	if policyErr != nil {
+		return policyErr
 	}
 	switch c := cfg.(type) {
 	case *VerifiedBase:
-		return f.generate(rl, items, c)
+		return f.generate(l, c)
 	case *ManifestSigner:
-		return f.sign(rl, items, c)
+		return f.sign(l, c)
 	case *SignatureCheck:
-		return f.check(rl, items, c)
+		return f.check(l, c)
 	}
 	return errors.New("no kind of function")
 }
@@ -124,32 +117,5 @@ func (f *function) readPolicy() error {
 		}}}
 	}
 	f.policy = p
-	return err
-}
-
-// Fail writes the list of a function that could not start, and returns why.
-func Fail(out io.Writer, err error) error { return new(function).none(out, err) }
-
-// unread writes a list for input that could not be read.
-func (f *function) unread(out io.Writer, err error) error {
-	return f.none(out, fmt.Errorf("the ResourceList is malformed: %s", oneLine(err.Error())))
-}
-
-// none writes a list that holds nothing but an error.
-func (f *function) none(out io.Writer, err error) error {
-	rl := &framework.ResourceList{}
-	err = f.fail(rl, err)
-	results, marshalErr := yaml.Marshal(rl.Results)
-	if marshalErr != nil {
-		return marshalErr
-	}
-	node, parseErr := yaml.Parse(string(results))
-	if parseErr != nil {
-		return parseErr
-	}
-	w := kio.ByteWriter{Writer: out, WrappingKind: kio.ResourceListKind, WrappingAPIVersion: kio.ResourceListAPIVersion, Results: node}
-	if writeErr := w.Write(nil); writeErr != nil {
-		return writeErr
-	}
 	return err
 }

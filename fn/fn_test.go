@@ -60,8 +60,8 @@ func request(t testing.TB) trustomize.Request {
 	return trustomize.Request{PolicyFile: filepath.Join(dir, "policy.yaml"), CacheDir: filepath.Join(dir, "cache"), Now: time.Unix(1760000000, 0)}
 }
 
-// list is a ResourceList with a functionConfig.
-func list(items, config string) string {
+// listOf is a ResourceList with a functionConfig.
+func listOf(items, config string) string {
 	return "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n" + items +
 		"functionConfig:\n  apiVersion: trustomize.dev/v1alpha1\n  metadata: {name: test}\n  " + strings.ReplaceAll(config, "\n", "\n  ") + "\n"
 }
@@ -85,38 +85,42 @@ const mixed = `- apiVersion: v1
     annotations:
       internal.config.kubernetes.io/path: web.yaml
       internal.config.kubernetes.io/index: "3"
-  spec: &spec {ports: [{port: 80}]} # ports
+  spec: {ports: [{port: 80}]} # ports
 - apiVersion: v1
   kind: Service
-  metadata: {name: alias}
-  spec: *spec
+  metadata: {name: alias, labels: &labels {a: b}}
+  spec: {selector: *labels}
+- apiVersion: v1
+  kind: Secret
+  metadata: {name: t, labels: &labels {a: b}, annotations: *labels}
+  stringData: {a: yes} # nobody looks
 `
 
 // TestRoundTrip: signed items keep their comments and the order of their fields,
 // and the others every byte.
 func TestRoundTrip(t *testing.T) {
 	req := request(t)
-	out, err := run(t, req, list(mixed, "kind: ManifestSigner"))
+	out, err := run(t, req, listOf(mixed, "kind: ManifestSigner"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		mixed[:strings.Index(mixed, "- kind: Service")],
 		"- kind: Service\n  apiVersion: v1\n  metadata:\n    name: web # a name\n    annotations:\n      internal.config.kubernetes.io/path: web.yaml\n      internal.config.kubernetes.io/index: \"3\"\n",
-		"  spec: &spec {ports: [{port: 80}]} # ports\n", "  spec: *spec\n", "message: 2 of 3 resources signed",
+		"  spec: {ports: [{port: 80}]} # ports\n", "  spec: {selector: {a: b}}\n", mixed[strings.LastIndex(mixed, "- apiVersion"):], "message: 2 of 4 resources signed",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
-	again, err := run(t, req, list(mixed, "kind: ManifestSigner"))
+	again, err := run(t, req, listOf(mixed, "kind: ManifestSigner"))
 	if err != nil || again != out {
 		t.Errorf("another time: %v\n%s", err, again)
 	}
 	signed := out[:strings.Index(out, "functionConfig:")]
 	signed = strings.TrimPrefix(signed, "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n")
-	checked, err := run(t, req, list(signed, "kind: SignatureCheck\nspec: {match: [{kind: Service}]}"))
-	if err != nil || !strings.Contains(checked, signed) || !strings.Contains(checked, "2 of 3 resources verified, 1 not looked at") {
+	checked, err := run(t, req, listOf(signed, "kind: SignatureCheck\nspec: {match: [{kind: Service}]}"))
+	if err != nil || !strings.Contains(checked, signed) || !strings.Contains(checked, "2 of 4 resources verified, 2 not looked at") {
 		t.Errorf("%v\n%s", err, checked)
 	}
 	for name, c := range map[string]struct{ old, new, want string }{
@@ -124,7 +128,7 @@ func TestRoundTrip(t *testing.T) {
 		"taken away":    {"name: alias", "name: other", "[changed]"},
 		"the signature": {"cosign.sigstore.dev/signature: '", "cosign.sigstore.dev/signature: 'x", "[malformed]"},
 	} {
-		out, err := run(t, req, list(strings.Replace(signed, c.old, c.new, 1), "kind: SignatureCheck\nspec: {match: [{kind: Service}]}"))
+		out, err := run(t, req, listOf(strings.Replace(signed, c.old, c.new, 1), "kind: SignatureCheck\nspec: {match: [{kind: Service}]}"))
 		if err == nil || !strings.Contains(out, c.want) || !strings.Contains(out, "items: []") {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}
@@ -135,7 +139,7 @@ func TestRoundTrip(t *testing.T) {
 func TestVersions(t *testing.T) {
 	req := request(t)
 	for version := range versions {
-		in := strings.Replace(list(mixed, "kind: ManifestSigner"), "config.kubernetes.io/v1", version, 1)
+		in := strings.Replace(listOf(mixed, "kind: ManifestSigner"), "config.kubernetes.io/v1", version, 1)
 		out, err := run(t, req, in)
 		if err != nil || !strings.HasPrefix(out, "apiVersion: "+version+"\nkind: ResourceList\n") {
 			t.Errorf("%s: %v\n%s", version, err, out)
@@ -152,9 +156,9 @@ func TestBombs(t *testing.T) {
 		fmt.Fprintf(&bomb, "  a%d: &a%[1]d [*a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d]\n", n+1, n)
 	}
 	for name, in := range map[string]string{
-		"aliases": list(bomb.String(), "kind: ManifestSigner"),
-		"itself":  list("- &a {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: *a}\n", "kind: SignatureCheck"),
-		"depth":   list("- "+strings.Repeat("{a: ", 20000)+strings.Repeat("}", 20000)+"\n", "kind: ManifestSigner"),
+		"aliases": listOf(bomb.String(), "kind: ManifestSigner"),
+		"itself":  listOf("- &a {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: *a}\n", "kind: SignatureCheck"),
+		"depth":   listOf("- "+strings.Repeat("{a: ", 20000)+strings.Repeat("}", 20000)+"\n", "kind: ManifestSigner"),
 	} {
 		out, err := run(t, req, in)
 		if err == nil || !strings.Contains(out, "severity: error") {
@@ -166,9 +170,9 @@ func TestBombs(t *testing.T) {
 // FuzzRun holds that whatever comes in, a ResourceList comes out, and with an error
 // none of its items.
 func FuzzRun(f *testing.F) {
-	f.Add(list(mixed, "kind: ManifestSigner"))
-	f.Add(list(mixed, "kind: SignatureCheck\nspec: {match: [{kind: Service}]}"))
-	f.Add(list("", "kind: VerifiedBase\nspec: {bases: [{url: a}]}"))
+	f.Add(listOf(mixed, "kind: ManifestSigner"))
+	f.Add(listOf(mixed, "kind: SignatureCheck\nspec: {match: [{kind: Service}]}"))
+	f.Add(listOf("", "kind: VerifiedBase\nspec: {bases: [{url: a}]}"))
 	f.Add("a: [\n---\n")
 	req := request(f)
 	req.Offline = true
@@ -209,7 +213,7 @@ func many(n int) string {
 // BenchmarkSigner and BenchmarkNothing are a pair: 2,000 items through the signer,
 // and through a function on the same framework that does nothing.
 func BenchmarkSigner(b *testing.B) {
-	req, in := request(b), list(many(2000), "kind: ManifestSigner")
+	req, in := request(b), listOf(many(2000), "kind: ManifestSigner")
 	for b.Loop() {
 		if err := Run(context.Background(), req, strings.NewReader(in), io.Discard); err != nil {
 			b.Fatal(err)
@@ -218,7 +222,7 @@ func BenchmarkSigner(b *testing.B) {
 }
 
 func BenchmarkNothing(b *testing.B) {
-	in := list(many(2000), "kind: ManifestSigner")
+	in := listOf(many(2000), "kind: ManifestSigner")
 	nothing := framework.ResourceListProcessorFunc(func(*framework.ResourceList) error { return nil })
 	for b.Loop() {
 		rw := &kio.ByteReadWriter{Reader: strings.NewReader(in), Writer: io.Discard, KeepReaderAnnotations: true}

@@ -1,7 +1,11 @@
 package fn
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -9,169 +13,252 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/kio/kioutil"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/trustomize/trustomize/internal/plainyaml"
 	"github.com/trustomize/trustomize/internal/refusal"
-	"github.com/trustomize/trustomize/signer"
+	"github.com/trustomize/trustomize/signer/strict"
 )
 
-// item is one of a list's, and its name. What is said about it is said by these.
+// item is one of a list's.
 type item struct {
-	*yaml.RNode
-	id    yaml.ResourceIdentifier
-	file  *framework.File
-	local bool // configuration of the pipeline's, which is not applied
+	*yaml.RNode // as it came, and goes: with its comments and aliases
+	identity
+	value     map[string]any  // what kubectl reads there
+	ambiguous error           // what kustomize reads otherwise; not who it is
+	file      *framework.File // nil: none is named
+	local     bool            // configuration of the pipeline's, which is not applied
+	vouched   bool            // was verified or signed
+}
+
+// identity is what an item is told from others by.
+type identity struct {
+	APIVersion, Kind, Namespace, Name, GenerateName string
+	Annotations                                     map[string]string
 }
 
 // annotationLocal marks what orchestrators leave out of their output (the
 // Configuration Functions Specification, config.kubernetes.io/local-config).
 const annotationLocal = "config.kubernetes.io/local-config"
 
-// legacyPath is what orchestrators before kustomize 4.3 call [kioutil.PathAnnotation].
-// kyaml sets it where they do.
-const legacyPath = "config.kubernetes.io/path"
+// legacyPath and legacyIndex are what orchestrators before kustomize 4.3 call
+// [kioutil.PathAnnotation] and [kioutil.IndexAnnotation].
+const (
+	legacyPath  = "config.kubernetes.io/path"
+	legacyIndex = "config.kubernetes.io/index"
+)
 
 // internal reports whether an annotation is an orchestrator's own: its bookkeeping of
 // files, ids and layout (kyaml, kio/kioutil; kustomize, api/internal/plugins/utils;
 // kpt, pkg/kptfile). None is part of the resource.
 func internal(annotation string) bool {
 	switch annotation {
-	case "config.kubernetes.io/index", legacyPath, "config.k8s.io/id", "kustomize.config.k8s.io/id":
+	case legacyIndex, legacyPath, "config.k8s.io/id", "kustomize.config.k8s.io/id":
 		return true
 	}
 	return strings.HasPrefix(annotation, "internal.config.kubernetes.io/") || strings.HasPrefix(annotation, "internal.kpt.dev/")
 }
 
-// readItems names the items. Each must be a resource, and there once.
-func readItems(nodes []*yaml.RNode) ([]*item, error) {
+// readItems reads the items of a text. Each must be a resource, and there once.
+// asKubectl reads them once more, where it takes that to be certain.
+func readItems(nodes []*yaml.Node, data []byte, asKubectl func([]byte) ([]any, error)) ([]*item, error) {
+	// A tag without a name leaves no trace in a node.
+	tagged := bytes.ContainsRune(data, '!')
+	var others []any
 	seen := map[string]bool{}
 	items := make([]*item, len(nodes))
 	for i, node := range nodes {
-		if yaml.IsMissingOrNull(node) || node.YNode().Kind != yaml.MappingNode {
+		if node.Kind != yaml.MappingNode {
 			return nil, fmt.Errorf("items[%d] is no mapping", i)
 		}
-		one, err := readItem(node)
+		if others == nil && (tagged || !plainyaml.Unambiguous(node)) {
+			var err error
+			if others, err = asKubectl(data); err != nil {
+				return nil, err
+			}
+			if len(others) != len(nodes) {
+				return nil, malformed(fmt.Errorf("kubectl reads %d items, and kustomize %d", len(others), len(nodes)))
+			}
+		}
+		one := &item{RNode: yaml.NewRNode(node)}
+		var err error
+		if others == nil {
+			err = one.identify(plainyaml.Value(node))
+		} else if err = one.identify(others[i]); err == nil {
+			err = one.compare()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("items[%d]: %w", i, err)
 		}
+		one.bookkeeping()
 		if items[i] = one; one.local {
 			continue
 		}
-		key := one.key()
-		if seen[key] && one.id.Name != "" {
-			return nil, fmt.Errorf("items[%d]: %s is there twice", i, signer.Name(node))
+		if seen[one.key()] && one.Name != "" {
+			return nil, fmt.Errorf("items[%d]: %s is there twice", i, one.call())
 		}
-		seen[key] = true
+		seen[one.key()] = true
 	}
 	return items, nil
 }
 
-func readItem(node *yaml.RNode) (*item, error) {
-	if err := checkAliases(node.YNode()); err != nil {
-		return nil, err
-	}
-	meta, err := node.GetMeta()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("is no Kubernetes object: %s", oneLine(err.Error()))
-	case meta.APIVersion == "" || meta.Kind == "":
-		return nil, fmt.Errorf("is no Kubernetes object: want apiVersion and kind")
-	}
-	if items := node.Field("items"); strings.HasSuffix(meta.Kind, "List") && items != nil && items.Value.YNode().Kind == yaml.SequenceNode {
-		return nil, fmt.Errorf("is a %s with items of its own; want single resources", refusal.Printable(meta.Kind))
-	}
-	one := &item{RNode: node, id: meta.GetIdentifier(), local: meta.Annotations[annotationLocal] == "true" || isConfig(meta.TypeMeta)}
-	path, index, err := kioutil.GetFileAnnotations(node)
-	if err == nil && path != "" {
-		n, _ := strconv.Atoi(index)
-		one.file = &framework.File{Path: path, Index: n}
-	}
-	return one, nil
+// identify reads who an item is in what kubectl reads of it.
+func (i *item) identify(value any) (err error) {
+	i.value, _ = value.(map[string]any)
+	i.identity, err = identityIn(i.value)
+	return err
 }
+
+var errNoObject = errors.New("is no Kubernetes object: want apiVersion and kind")
+
+func identityIn(value map[string]any) (identity, error) {
+	id := identity{Annotations: map[string]string{}}
+	if _, is := value["items"]; is {
+		return id, errors.New("has items of its own, which kubectl would apply in its place; want single resources")
+	}
+	metadata, isMap := value["metadata"].(map[string]any)
+	if !isMap && value["metadata"] != nil {
+		return id, errors.New("is no Kubernetes object: metadata is no mapping")
+	}
+	for _, field := range []struct {
+		in   map[string]any
+		name string
+		to   *string
+	}{
+		{value, "apiVersion", &id.APIVersion}, {value, "kind", &id.Kind},
+		{metadata, "namespace", &id.Namespace}, {metadata, "name", &id.Name}, {metadata, "generateName", &id.GenerateName},
+	} {
+		text, isText := field.in[field.name].(string)
+		if *field.to = text; !isText && field.in[field.name] != nil {
+			return id, fmt.Errorf("is no Kubernetes object: %s is no text; kubectl reads a number or a boolean where there are no quotes", field.name)
+		}
+	}
+	if id.APIVersion == "" || id.Kind == "" {
+		return id, errNoObject
+	}
+	annotations, isMap := metadata["annotations"].(map[string]any)
+	if !isMap && metadata["annotations"] != nil {
+		return id, errors.New("is no Kubernetes object: metadata.annotations is no mapping")
+	}
+	for name, value := range annotations {
+		id.Annotations[name] = fmt.Sprint(value) // what is no text, other programs make one of
+	}
+	return id, nil
+}
+
+// compare holds what kubectl reads against kustomize's reading. Who an item is may not
+// depend on that; what else is ambiguous, only who vouches for the item minds.
+func (i *item) compare() error {
+	i.ambiguous = strict.Agree(i.value, i.YNode())
+	if i.ambiguous == nil {
+		return nil
+	}
+	var other map[string]any
+	if err := i.YNode().Decode(&other); err != nil {
+		return errors.New(oneLine(err.Error()))
+	}
+	id, err := identityIn(other)
+	if err == nil && !reflect.DeepEqual(id, i.identity) {
+		err = i.ambiguous
+	}
+	return err
+}
+
+// bookkeeping reads what orchestrators note on an item.
+func (i *item) bookkeeping() {
+	i.local = i.Annotations[annotationLocal] == "true" || isConfig(i.APIVersion, i.Kind)
+	for _, pair := range [][2]string{{kioutil.PathAnnotation, kioutil.IndexAnnotation}, {legacyPath, legacyIndex}} {
+		if path := i.Annotations[pair[0]]; path != "" && i.file == nil {
+			n, _ := strconv.Atoi(i.Annotations[pair[1]])
+			i.file = &framework.File{Path: refusal.Printable(path), Index: n}
+		}
+	}
+}
+
+// call names the item to people.
+func (i *item) call() string { return strict.Name(i.value) }
 
 // key is what makes an object one: versions are views of the same.
 func (i *item) key() string {
-	group, _, ok := strings.Cut(i.id.APIVersion, "/")
+	group, _, ok := strings.Cut(i.APIVersion, "/")
 	if !ok {
 		group = ""
 	}
-	return strings.Join([]string{group, i.id.Kind, i.id.Namespace, i.id.Name}, "\x00")
+	return strings.Join([]string{group, i.Kind, i.Namespace, i.Name}, "\x00")
 }
 
-// plain is a copy of the resource without what orchestrators keep in it.
-func (i *item) plain() (*yaml.RNode, error) {
-	r := yaml.NewRNode(expanded(i.YNode()))
-	if merges(r.YNode()) {
-		if err := r.DeAnchor(); err != nil {
-			return nil, err
+// object is what kubectl reads, without what orchestrators keep in it.
+func (i *item) object() strict.Object {
+	object := maps.Clone(i.value)
+	metadata, _ := object["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	kept := maps.Clone(annotations)
+	maps.DeleteFunc(kept, func(name string, _ any) bool { return internal(name) })
+	if len(kept) == len(annotations) {
+		return object
+	}
+	metadata = maps.Clone(metadata)
+	if metadata["annotations"] = kept; len(kept) == 0 {
+		delete(metadata, "annotations")
+	}
+	object["metadata"] = metadata
+	return object
+}
+
+// resource is a copy of the item without comments, aliases and what orchestrators keep
+// in it.
+func (i *item) resource() *yaml.RNode {
+	top := expanded(i.YNode(), false)
+	metadata := field(top, "metadata")
+	annotations := field(metadata, "annotations")
+	if annotations == nil || annotations.Kind != yaml.MappingNode {
+		return yaml.NewRNode(top)
+	}
+	kept := annotations.Content[:0:0]
+	for n := 0; n < len(annotations.Content); n += 2 {
+		if !internal(annotations.Content[n].Value) {
+			kept = append(kept, annotations.Content[n:n+2]...)
 		}
 	}
-	removed := false
-	for name := range r.GetAnnotations() {
-		if internal(name) {
-			removed = true
-			if err := r.PipeE(yaml.ClearAnnotation(name)); err != nil {
-				return nil, err
+	removed := len(kept) < len(annotations.Content)
+	if annotations.Content = kept; removed && len(kept) == 0 {
+		for n := 0; n < len(metadata.Content); n += 2 {
+			if metadata.Content[n+1] == annotations {
+				metadata.Content = append(metadata.Content[:n:n], metadata.Content[n+2:]...)
+				break
 			}
 		}
 	}
-	if removed {
-		return r, yaml.ClearEmptyAnnotations(r)
-	}
-	return r, nil
+	return yaml.NewRNode(top)
 }
 
-// expanded is a copy of a node without comments, and with aliases replaced by what
-// they stand for.
-func expanded(n *yaml.Node) *yaml.Node {
+// field returns a mapping's field; nil where there is none.
+func field(mapping *yaml.Node, name string) *yaml.Node {
+	if mapping == nil || mapping.Kind != yaml.MappingNode {
+		return nil
+	}
+	for n := 0; n < len(mapping.Content); n += 2 {
+		if mapping.Content[n].Value == name {
+			return mapping.Content[n+1]
+		}
+	}
+	return nil
+}
+
+// expanded is a copy of a node with aliases replaced by what they stand for.
+func expanded(n *yaml.Node, comments bool) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
-		return expanded(n.Alias)
+		return expanded(n.Alias, false)
 	}
 	c := &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
+	if comments {
+		c.HeadComment, c.LineComment, c.FootComment = n.HeadComment, n.LineComment, n.FootComment
+	}
 	if n.Content != nil {
 		c.Content = make([]*yaml.Node, len(n.Content))
 		for i, one := range n.Content {
-			c.Content[i] = expanded(one)
+			c.Content[i] = expanded(one, comments)
 		}
 	}
 	return c
-}
-
-// merges reports whether there is a merge key (YAML's type repository, merge).
-func merges(n *yaml.Node) bool {
-	for i, one := range n.Content {
-		if n.Kind == yaml.MappingNode && i%2 == 0 && one.Value == "<<" || one.Tag == "!!merge" || merges(one) {
-			return true
-		}
-	}
-	return false
-}
-
-// maxNodes bounds an item with its aliases followed.
-const maxNodes = 1 << 20
-
-// checkAliases refuses aliases that contain themselves, or stand for more than
-// anybody wrote.
-func checkAliases(n *yaml.Node) error {
-	left := maxNodes
-	var walk func(n *yaml.Node, inside map[*yaml.Node]bool) error
-	walk = func(n *yaml.Node, inside map[*yaml.Node]bool) error {
-		if left--; left < 0 {
-			return fmt.Errorf("with its aliases, it has more than %d nodes", maxNodes)
-		}
-		if n.Kind == yaml.AliasNode {
-			if n = n.Alias; inside[n] {
-				return fmt.Errorf("an alias contains itself")
-			}
-			inside[n] = true
-			defer delete(inside, n)
-		}
-		for _, one := range n.Content {
-			if err := walk(one, inside); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return walk(n, map[*yaml.Node]bool{})
 }
 
 // oneLine keeps a list's own text from looking like a line of ours.

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/fn/framework"
-	"sigs.k8s.io/kustomize/kyaml/kio"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize"
@@ -17,18 +16,18 @@ import (
 // decided: sha256:HEX, or "none" where none could be read.
 const TagPolicy = "trustomize.dev/policy"
 
-func (f *function) say(rl *framework.ResourceList, r *framework.Result) {
+func (f *function) say(l *list, r *framework.Result) {
 	digest := "none"
 	if f.policy != nil {
 		digest = f.policy.Digest
 	}
 	r.Tags = map[string]string{TagPolicy: digest}
-	rl.Results = append(rl.Results, r)
+	l.results = append(l.results, r)
 }
 
 // fail empties the list, and says in it what went wrong.
-func (f *function) fail(rl *framework.ResourceList, err error) error {
-	rl.Items, f.failed = nil, true
+func (f *function) fail(l *list, err error) error {
+	l.items = nil
 	var told *found
 	if errors.As(err, &told) {
 		return told.error // each is a Result already
@@ -38,13 +37,13 @@ func (f *function) fail(rl *framework.ResourceList, err error) error {
 	if errors.As(err, &refused) {
 		failures = refused.Failures
 		for _, r := range refusal.Sort(refused.Refusals) {
-			f.say(rl, &framework.Result{Severity: framework.Error, Message: message(r)})
+			f.say(l, &framework.Result{Severity: framework.Error, Message: message(r)})
 		}
 	}
 	for _, failure := range failures {
 		for line := range strings.Lines(failure.Error()) {
 			if line = strings.TrimSpace(line); line != "" {
-				f.say(rl, &framework.Result{Severity: framework.Error, Message: refusal.Printable(line)})
+				f.say(l, &framework.Result{Severity: framework.Error, Message: refusal.Printable(line)})
 			}
 		}
 	}
@@ -67,7 +66,10 @@ func message(r *refusal.Refusal) string {
 
 // about is a Result about an item.
 func (i *item) about(severity framework.Severity, message string) *framework.Result {
-	id := i.id
+	id := yaml.ResourceIdentifier{
+		TypeMeta: yaml.TypeMeta{APIVersion: refusal.Printable(i.APIVersion), Kind: refusal.Printable(i.Kind)},
+		NameMeta: yaml.NameMeta{Name: refusal.Printable(i.Name), Namespace: refusal.Printable(i.Namespace)},
+	}
 	return &framework.Result{Severity: severity, Message: message, ResourceRef: &id, File: i.file}
 }
 
@@ -97,6 +99,3 @@ func finding(r *refusal.Refusal) string {
 	}
 	return text
 }
-
-// parseAll reads YAML documents as items.
-func parseAll(text []byte) ([]*yaml.RNode, error) { return kio.FromBytes(text) }

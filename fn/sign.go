@@ -12,14 +12,12 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize"
-	"github.com/trustomize/trustomize/internal/plainyaml"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/signer"
-	"github.com/trustomize/trustomize/signer/strict"
 )
 
 // sign signs what the policy's manifestSign chooses, and leaves the rest as it is.
-func (f *function) sign(rl *framework.ResourceList, items []*item, c *ManifestSigner) error {
+func (f *function) sign(l *list, c *ManifestSigner) error {
 	s, err := trustomize.ManifestSigner(f.ctx, f.req, f.policy, c.Spec.Origin.signed())
 	if err != nil {
 		return err
@@ -30,39 +28,35 @@ func (f *function) sign(rl *framework.ResourceList, items []*item, c *ManifestSi
 		group.SetLimit(runtime.GOMAXPROCS(0))
 	}
 	signed := 0
-	for _, one := range items {
-		if one.local || !s.Selects(one.RNode) {
+	for _, one := range l.items {
+		if one.local {
+			continue
+		}
+		r := one.resource()
+		if !s.Selects(r) {
 			continue
 		}
 		signed++
-		group.Go(func() error { return one.sign(ctx, s, c.Spec.Replace) })
+		group.Go(func() error { return one.sign(ctx, s, r, c.Spec.Replace) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	f.say(rl, &framework.Result{Severity: framework.Info, Message: fmt.Sprintf("%d of %d resources signed with %s", signed, len(items), refusal.Printable(s.Maker.ID()))})
+	f.say(l, &framework.Result{Severity: framework.Info, Message: fmt.Sprintf("%d of %d resources signed with %s", signed, len(l.items), refusal.Printable(s.Maker.ID()))})
 	return nil
 }
 
-// sign puts the signature's annotations on the item, beside those of orchestrators,
-// which are not in what is signed.
-func (i *item) sign(ctx context.Context, s *signer.Signer, replace bool) error {
-	r, err := i.plain()
-	if err != nil {
-		return err
-	}
-	if !plainyaml.Unambiguous(r.YNode()) {
-		text, err := r.String()
-		if err != nil {
-			return fmt.Errorf("%s: %w", signer.Name(r), err)
-		}
-		if _, err := strict.Read([]byte(text)); err != nil {
-			return fmt.Errorf("%s: %w", signer.Name(r), err)
-		}
+// sign puts the signature of the resource that the item is into its annotations,
+// beside those of orchestrators.
+func (i *item) sign(ctx context.Context, s *signer.Signer, r *yaml.RNode, replace bool) error {
+	if i.ambiguous != nil {
+		return fmt.Errorf("%s: %w", i.call(), i.ambiguous)
 	}
 	if err := trustomize.SignManifest(ctx, s, r, replace); err != nil {
 		return err
 	}
+	// What is changed may be shared by aliases.
+	i.RNode, i.vouched = yaml.NewRNode(expanded(i.YNode(), true)), true
 	if _, err := signer.ClearReserved(i.RNode); err != nil {
 		return err
 	}

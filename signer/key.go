@@ -54,6 +54,9 @@ func OpenKey(data []byte, password func() ([]byte, error)) (*Key, error) {
 	switch block.Type {
 	case pemPKCS8:
 	case pemSigstore, pemCosign:
+		if password == nil {
+			return nil, errors.New("the key is encrypted; name where its password is")
+		}
 		secret, err := password()
 		if err != nil {
 			return nil, err

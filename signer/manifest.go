@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/trustomize/trustomize/internal/refusal"
 )
 
 // Annotations of a signed resource. The first four are k8s-manifest-sigstore's:
@@ -71,7 +73,7 @@ type ReservedError struct {
 }
 
 func (e *ReservedError) Error() string {
-	return fmt.Sprintf("%s already carries the annotation %s", e.Resource, e.Annotation)
+	return fmt.Sprintf("%s already carries the annotation %s", e.Resource, refusal.Printable(e.Annotation))
 }
 
 // Name names a resource for people and for statements:
@@ -87,7 +89,7 @@ func Name(r *kyaml.RNode) string {
 			name = generate + "*"
 		}
 	}
-	return strings.Join([]string{r.GetApiVersion(), r.GetKind(), namespace, name}, "/")
+	return refusal.Printable(strings.Join([]string{r.GetApiVersion(), r.GetKind(), namespace, name}, "/"))
 }
 
 // CheckReserved refuses a resource that carries an annotation which only a

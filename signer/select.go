@@ -27,13 +27,17 @@ const kindSecret = "Secret"
 // group: its values are shown nowhere.
 func IsSecret(r *kyaml.RNode) bool { return r.GetKind() == kindSecret }
 
+// matches reports whether the resource is one to sign: what signs Secrets says so by
+// their kind's own name.
 func (m Selector) matches(r *kyaml.RNode) bool {
+	return (!IsSecret(r) || m.Kind == kindSecret) && m.Covers(r)
+}
+
+// Covers reports whether the pattern holds of the resource, Secret or not.
+func (m Selector) Covers(r *kyaml.RNode) bool {
 	group, version, ok := strings.Cut(r.GetApiVersion(), "/")
 	if !ok {
 		group, version = "", group
-	}
-	if IsSecret(r) && m.Kind != kindSecret {
-		return false // what signs Secrets says so by their kind's own name
 	}
 	for _, pair := range [][2]string{{m.Group, group}, {m.Version, version}, {m.Kind, r.GetKind()}, {m.Namespace, r.GetNamespace()}, {m.Name, r.GetName()}} {
 		if pair[0] != "" && !glob(pair[0], pair[1]) {

@@ -94,7 +94,7 @@ func Name(o map[string]any) string {
 			name = generate + "*"
 		}
 	}
-	return strings.Join([]string{text(o, "apiVersion"), text(o, "kind"), namespace, name}, "/")
+	return refusal.Printable(strings.Join([]string{text(o, "apiVersion"), text(o, "kind"), namespace, name}, "/"))
 }
 
 // Verify checks one resource. It changes nothing in it.

@@ -1,0 +1,99 @@
+package fn
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/trustomize/trustomize/internal/plainyaml"
+	"github.com/trustomize/trustomize/signer/strict"
+)
+
+// prove reads what was written, and compares: writers of YAML make mistakes with
+// comments and with texts of several lines, and what was verified or signed has to be
+// what others read.
+func (l *list) prove(out []byte) error {
+	top, err := parse(out)
+	if err != nil {
+		return err
+	}
+	fields, err := fieldsOf(top)
+	if err != nil {
+		return err
+	}
+	if l.config != nil && !same(l.config, fields["functionConfig"]) {
+		return errors.New("functionConfig: " + otherwise)
+	}
+	written := fields["items"].Content
+	if len(written) != len(l.items) {
+		return errors.New("items: " + otherwise)
+	}
+	var kubectl []any
+	for i, one := range l.items {
+		if !same(one.YNode(), written[i]) {
+			return fmt.Errorf("%s: %s", one.call(), otherwise)
+		}
+		if !one.vouched || plainyaml.Unambiguous(written[i]) {
+			continue
+		}
+		if kubectl == nil {
+			if kubectl, err = itemsIn(out); err != nil {
+				return err
+			}
+		}
+		if err := strict.Agree(kubectl[i], one.YNode()); err != nil {
+			return fmt.Errorf("%s: %s: %w", one.call(), otherwise, err)
+		}
+	}
+	return nil
+}
+
+const otherwise = "once written, it would be read otherwise; comments within texts of several lines, or aliases, are in the way"
+
+// same reports whether two nodes hold the same.
+func same(a, b *yaml.Node) bool {
+	if b == nil {
+		return false
+	}
+	if a.Kind == yaml.AliasNode {
+		a = a.Alias
+	}
+	if b.Kind == yaml.AliasNode {
+		b = b.Alias
+	}
+	tag := a.ShortTag()
+	if a.Kind != b.Kind || len(a.Content) != len(b.Content) || tag != b.ShortTag() || a.Value != b.Value && tag != "!!null" {
+		return false
+	}
+	for i := range a.Content {
+		if !same(a.Content[i], b.Content[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	// indented has a line that begins with space.
+	indented = regexp.MustCompile(`(?m)^[ \t]`)
+	// odd begins with space or ends in several ends of lines.
+	odd = regexp.MustCompile(`^[ \t\n]|\n\n$`)
+)
+
+// restyle has texts written in a way that yaml.v3 writes without mistakes: it adds
+// empty lines to folded texts with indented ones, and loses count of spaces and ends
+// of lines at the edges of literal ones.
+func restyle(n *yaml.Node) {
+	if n.Style&yaml.FoldedStyle != 0 && strings.Contains(n.Value, "\n") && indented.MatchString(n.Value) {
+		n.Style = n.Style&^yaml.FoldedStyle | yaml.LiteralStyle
+	}
+	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 && odd.MatchString(n.Value) {
+		n.Style = n.Style&^(yaml.LiteralStyle|yaml.FoldedStyle) | yaml.DoubleQuotedStyle
+	}
+	for _, one := range n.Content {
+		restyle(one)
+	}
+}
