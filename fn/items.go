@@ -22,7 +22,7 @@ import (
 type item struct {
 	*yaml.RNode // as it came, and goes: with its comments and aliases
 	identity
-	value     map[string]any  // what kubectl reads there
+	value     map[string]any  // what kubectl reads there; nil where that is plain
 	ambiguous error           // what kustomize reads otherwise; not who it is
 	file      *framework.File // nil: none is named
 	local     bool            // configuration of the pipeline's, which is not applied
@@ -81,7 +81,7 @@ func readItems(nodes []*yaml.Node, data []byte, asKubectl func([]byte) ([]any, e
 		one := &item{RNode: yaml.NewRNode(node)}
 		var err error
 		if others == nil {
-			err = one.identify(plainyaml.Value(node))
+			one.identity, err = identityIn(head(node))
 		} else if err = one.identify(others[i]); err == nil {
 			err = one.compare()
 		}
@@ -102,9 +102,23 @@ func readItems(nodes []*yaml.Node, data []byte, asKubectl func([]byte) ([]any, e
 
 // identify reads who an item is in what kubectl reads of it.
 func (i *item) identify(value any) (err error) {
-	i.value, _ = value.(map[string]any)
+	if i.value, _ = value.(map[string]any); i.value == nil {
+		return errNoObject
+	}
 	i.identity, err = identityIn(i.value)
 	return err
+}
+
+// head is what of a plain item its identity is in.
+func head(n *yaml.Node) map[string]any {
+	value := map[string]any{}
+	for i := 0; i < len(n.Content); i += 2 {
+		switch name := n.Content[i].Value; name {
+		case "apiVersion", "kind", "metadata", "items":
+			value[name] = plainyaml.Value(n.Content[i+1])
+		}
+	}
+	return value
 }
 
 var errNoObject = errors.New("is no Kubernetes object: want apiVersion and kind")
@@ -174,7 +188,10 @@ func (i *item) bookkeeping() {
 }
 
 // call names the item to people.
-func (i *item) call() string { return strict.Name(i.value) }
+func (i *item) call() string {
+	return strict.Name(map[string]any{"apiVersion": i.APIVersion, "kind": i.Kind,
+		"metadata": map[string]any{"namespace": i.Namespace, "name": i.Name, "generateName": i.GenerateName}})
+}
 
 // key is what makes an object one: versions are views of the same.
 func (i *item) key() string {
@@ -188,6 +205,9 @@ func (i *item) key() string {
 // object is what kubectl reads, without what orchestrators keep in it.
 func (i *item) object() strict.Object {
 	object := maps.Clone(i.value)
+	if object == nil {
+		object = plainyaml.Value(i.YNode()).(map[string]any)
+	}
 	metadata, _ := object["metadata"].(map[string]any)
 	annotations, _ := metadata["annotations"].(map[string]any)
 	kept := maps.Clone(annotations)

@@ -63,7 +63,7 @@ func (l *list) read(data []byte) error {
 	}
 	version := text(fields["apiVersion"])
 	if !versions[version] {
-		return fmt.Errorf("ResourceLists of %s are not known; want %s", refusal.Printable(version), kio.ResourceListAPIVersion)
+		return fmt.Errorf("ResourceLists of %q are not known; want %s", refusal.Printable(version), kio.ResourceListAPIVersion)
 	}
 	l.apiVersion = version
 	limits := &limits{expanded: maxExpanded}

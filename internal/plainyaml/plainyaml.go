@@ -3,7 +3,6 @@ package plainyaml
 
 import (
 	"encoding/json"
-	"regexp"
 	"strings"
 
 	yaml3 "go.yaml.in/yaml/v3"
@@ -56,17 +55,56 @@ const (
 
 func untagged(n *yaml3.Node) bool { return n.Anchor == "" && n.Style&yaml3.TaggedStyle == 0 }
 
-var (
-	// word is a text that no notation of a number, a time or a merge begins like.
-	word = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_./:@%+,=-]*$`)
-	// flush is a text of lines that begin with no space: writers make mistakes with
-	// the indentation of others, and with what of several ends is kept.
-	flush = regexp.MustCompile(`^[^ \t\n][^\n]*(\n[^ \t\n][^\n]*)*\n?$`)
-	// number is read alike in base ten, without a sign.
-	number = regexp.MustCompile(`^(0|[1-9][0-9]{0,14})$`)
-	// amount is a number with a unit of Kubernetes, which is a text.
-	amount = regexp.MustCompile(`^[0-9]{1,15}(m|k|M|G|T|Ki|Mi|Gi|Ti)$`)
-)
+// flush reports whether a text is of lines that begin with no space: writers make
+// mistakes with the indentation of others, and with what of several ends is kept.
+func flush(text string) bool {
+	for line := range strings.Lines(text) {
+		if line[0] == ' ' || line[0] == '\t' || line[0] == '\n' {
+			return false
+		}
+	}
+	return true
+}
+
+// word reports whether a plain scalar begins like no notation of a number, a time or a
+// merge, and has nothing in it that means something.
+func word(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case letter(c), c == '/', i > 0 && (digit(c) || strings.IndexByte("_.:@%+,=-", c) >= 0):
+		default:
+			return false
+		}
+	}
+	return text != ""
+}
+
+func letter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
+func digit(c byte) bool  { return '0' <= c && c <= '9' }
+
+// digits returns how many digits a text begins with.
+func digits(text string) int {
+	n := 0
+	for n < len(text) && digit(text[n]) {
+		n++
+	}
+	return n
+}
+
+// number reports whether a plain scalar is read alike in base ten, without a sign.
+func number(text string) bool {
+	n := digits(text)
+	return n > 0 && n <= 15 && n == len(text) && (text[0] != '0' || n == 1)
+}
+
+// amount reports whether a plain scalar is a number with a unit of Kubernetes, which
+// is a text.
+func amount(text string) bool {
+	n := digits(text)
+	return n > 0 && n <= 15 && units[text[n:]]
+}
+
+var units = map[string]bool{"m": true, "k": true, "M": true, "G": true, "T": true, "Ki": true, "Mi": true, "Gi": true, "Ti": true}
 
 // words are what one parser or the other takes for a boolean or nothing (YAML 1.1's
 // bool and null types, in any case).
@@ -80,17 +118,17 @@ func unambiguousScalar(n *yaml3.Node) bool {
 	case !untagged(n):
 		return false
 	case n.Style&(yaml3.DoubleQuotedStyle|yaml3.SingleQuotedStyle|yaml3.LiteralStyle|yaml3.FoldedStyle) != 0:
-		return tag == "!!str" && ascii(n.Value) && (!strings.Contains(n.Value, "\n") || flush.MatchString(n.Value))
+		return tag == "!!str" && ascii(n.Value) && (!strings.Contains(n.Value, "\n") || flush(n.Value))
 	case n.Value == "true", n.Value == "false":
 		return tag == "!!bool"
 	case n.Value == "null":
 		return tag == "!!null"
-	case number.MatchString(n.Value):
+	case number(n.Value):
 		return tag == "!!int"
-	case amount.MatchString(n.Value):
+	case amount(n.Value):
 		return tag == "!!str"
 	}
-	return tag == "!!str" && word.MatchString(n.Value) && !words[strings.ToLower(n.Value)]
+	return tag == "!!str" && word(n.Value) && !(len(n.Value) <= 5 && words[strings.ToLower(n.Value)])
 }
 
 // ascii reports whether a text is of characters that every parser keeps.
