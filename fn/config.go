@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize/internal/refusal"
@@ -84,11 +85,21 @@ const (
 	kindSignatureCheck = "SignatureCheck"
 )
 
-// isConfig reports whether an object is a functionConfig of ours. Orchestrators that
-// read it from a package pass it as an item, too.
+// isConfig reports whether an item is for programs like this one, which orchestrators
+// find in a package and pass as items, too: functionConfigs of ours, kustomizations,
+// and files that say of what kind they are to no cluster.
 func isConfig(apiVersion, kind string) bool {
-	return apiVersion == policy.APIVersion && (kind == kindVerifiedBase || kind == kindManifestSigner || kind == kindSignatureCheck)
+	switch kind {
+	case kindVerifiedBase, kindManifestSigner, kindSignatureCheck:
+		return apiVersion == policy.APIVersion
+	case types.KustomizationKind, types.ComponentKind:
+		return strings.HasPrefix(apiVersion, kustomizationGroup)
+	}
+	return apiVersion == "" && kind == ""
 }
+
+// kustomizationGroup is that of kustomizations (kustomize, api/types).
+const kustomizationGroup = "kustomize.config.k8s.io/"
 
 const wantConfig = "want " + kindVerifiedBase + ", " + kindManifestSigner + " or " + kindSignatureCheck + " of " + policy.APIVersion
 

@@ -121,7 +121,7 @@ func head(n *yaml.Node) map[string]any {
 	return value
 }
 
-var errNoObject = errors.New("is no Kubernetes object: want apiVersion and kind")
+var errNoObject = errors.New("is no Kubernetes object: want apiVersion and kind, or neither")
 
 func identityIn(value map[string]any) (identity, error) {
 	id := identity{Annotations: map[string]string{}}
@@ -145,7 +145,7 @@ func identityIn(value map[string]any) (identity, error) {
 			return id, fmt.Errorf("is no Kubernetes object: %s is no text; kubectl reads a number or a boolean where there are no quotes", field.name)
 		}
 	}
-	if id.APIVersion == "" || id.Kind == "" {
+	if (id.APIVersion == "") != (id.Kind == "") {
 		return id, errNoObject
 	}
 	annotations, isMap := metadata["annotations"].(map[string]any)
