@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
@@ -47,7 +49,8 @@ type SignedManifests struct {
 // signed, gets another signature over the same message. Nothing comes out unless
 // everything that is to be signed could be.
 func SignManifests(ctx context.Context, req SignManifestsRequest) (*SignedManifests, error) {
-	if _, err := strict.Read(req.YAML); err != nil {
+	given, err := strict.Read(req.YAML)
+	if err != nil {
 		return nil, err
 	}
 	nodes, err := (&kio.ByteReader{Reader: bytes.NewReader(req.YAML), OmitReaderAnnotations: true}).Read()
@@ -56,6 +59,9 @@ func SignManifests(ctx context.Context, req SignManifestsRequest) (*SignedManife
 	}
 	if len(nodes) == 0 {
 		return nil, errors.New("there are no resources to sign")
+	}
+	if len(given) != len(nodes) {
+		return nil, fmt.Errorf("there are %d resources in %d objects: of lists, only those of kind List are signed", len(given), len(nodes))
 	}
 	s, err := req.signer(ctx)
 	if err != nil {
@@ -66,7 +72,13 @@ func SignManifests(ctx context.Context, req SignManifestsRequest) (*SignedManife
 		if !s.Selects(r) {
 			continue
 		}
-		if err := SignManifest(ctx, s, r, req.Replace); err != nil {
+		c := kyaml.NewRNode(plainyaml.Expanded(r.YNode(), false))
+		plainyaml.Restyle(c.YNode())
+		if err := SignManifest(ctx, s, c, req.Replace); err != nil {
+			return nil, err
+		}
+		*r.YNode() = *plainyaml.Expanded(r.YNode(), true) // what is changed may be shared by aliases
+		if err := signer.CopyReserved(r, c); err != nil {
 			return nil, err
 		}
 		result.Signed++
@@ -74,12 +86,50 @@ func SignManifests(ctx context.Context, req SignManifestsRequest) (*SignedManife
 	if result.Signed == 0 {
 		return nil, errors.New("nothing is to be signed: no resource is one that match selects; a Secret is one only where match names its kind")
 	}
+	for _, r := range nodes {
+		plainyaml.Restyle(r.YNode())
+	}
 	var out bytes.Buffer
 	if err := (kio.ByteWriter{Writer: &out}).Write(nodes); err != nil {
 		return nil, err
 	}
 	result.YAML = out.Bytes()
+	if err := asGiven(given, result.YAML); err != nil {
+		return nil, err
+	}
 	return result, context.Cause(ctx)
+}
+
+// asGiven reads what is to be printed, and holds it against what was given, signatures
+// apart: writers of YAML make mistakes with comments and texts of several lines.
+func asGiven(given []strict.Object, text []byte) error {
+	written, err := strict.Read(text)
+	if err != nil || len(written) != len(given) {
+		return cmp.Or(err, errors.New("once printed, there would be more resources or fewer"))
+	}
+	for i, one := range written {
+		if !reflect.DeepEqual(bare(one), bare(given[i])) {
+			return fmt.Errorf("%s: once printed, it would be read otherwise; comments within texts of several lines are in the way", strict.Name(one))
+		}
+	}
+	return nil
+}
+
+// bare is an object without the annotations that a signer sets.
+func bare(o strict.Object) strict.Object {
+	metadata, _ := o["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	o, metadata, annotations = maps.Clone(o), maps.Clone(metadata), maps.Clone(annotations)
+	maps.DeleteFunc(annotations, func(name string, _ any) bool { return signer.IsReserved(name) })
+	if len(annotations) > 0 {
+		metadata["annotations"] = annotations
+	} else {
+		delete(metadata, "annotations")
+	}
+	if o["metadata"] = metadata; len(metadata) == 0 {
+		delete(o, "metadata")
+	}
+	return o
 }
 
 // SignManifest signs one resource, or adds a signature to those that it carries.
@@ -118,16 +168,12 @@ func asPrinted(r *kyaml.RNode) error {
 	if err != nil {
 		return err
 	}
-	printed, err := kyaml.Parse(string(text))
-	if err != nil {
-		return err
+	printed, err := strict.Read(text)
+	if err != nil || len(printed) != 1 {
+		return fmt.Errorf("what kustomize would print is not read as it was: %w", cmp.Or(err, errors.New("it is a list")))
 	}
-	got, err := printed.MarshalJSON()
-	if err != nil {
-		return err
-	}
-	if want, err := r.MarshalJSON(); err != nil || !bytes.Equal(got, want) {
-		return cmp.Or(err, errors.New("kustomize would print it with other values; U+0085 (next line) is what is known to do that"))
+	if strict.Agree(map[string]any(printed[0]), r.YNode()) != nil {
+		return errors.New("kustomize would print it with other values; U+0085 (next line) is what is known to do that")
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/trustomize/trustomize/internal/plainyaml"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/strictyaml"
 	"github.com/trustomize/trustomize/policy"
@@ -111,7 +112,7 @@ func readConfig(config *yaml.Node) (any, error) {
 	if config.Kind != yaml.MappingNode {
 		return nil, errors.New("functionConfig is no mapping: " + wantConfig)
 	}
-	node := yaml.NewRNode(expanded(config, false))
+	node := yaml.NewRNode(plainyaml.Expanded(config, false))
 	text, err := node.String()
 	if err != nil {
 		return nil, fmt.Errorf("functionConfig: %w", err)

@@ -226,7 +226,8 @@ func (i *item) object() strict.Object {
 // resource is a copy of the item without comments, aliases and what orchestrators keep
 // in it.
 func (i *item) resource() *yaml.RNode {
-	top := expanded(i.YNode(), false)
+	top := plainyaml.Expanded(i.YNode(), false)
+	plainyaml.Restyle(top)
 	metadata := field(top, "metadata")
 	annotations := field(metadata, "annotations")
 	if annotations == nil || annotations.Kind != yaml.MappingNode {
@@ -261,24 +262,6 @@ func field(mapping *yaml.Node, name string) *yaml.Node {
 		}
 	}
 	return nil
-}
-
-// expanded is a copy of a node with aliases replaced by what they stand for.
-func expanded(n *yaml.Node, comments bool) *yaml.Node {
-	if n.Kind == yaml.AliasNode {
-		return expanded(n.Alias, false)
-	}
-	c := &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value, Line: n.Line, Column: n.Column}
-	if comments {
-		c.HeadComment, c.LineComment, c.FootComment = n.HeadComment, n.LineComment, n.FootComment
-	}
-	if n.Content != nil {
-		c.Content = make([]*yaml.Node, len(n.Content))
-		for i, one := range n.Content {
-			c.Content[i] = expanded(one, comments)
-		}
-	}
-	return c
 }
 
 // oneLine keeps a list's own text from looking like a line of ours.

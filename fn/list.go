@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/trustomize/trustomize/internal/plainyaml"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/signer/strict"
 )
@@ -152,14 +153,14 @@ func itemsIn(data []byte) ([]any, error) {
 func (l *list) write() ([]byte, error) {
 	items := &yaml.Node{Kind: yaml.SequenceNode}
 	for _, one := range l.items {
-		restyle(one.YNode())
+		plainyaml.Restyle(one.YNode())
 		items.Content = append(items.Content, one.YNode())
 	}
 	top := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
 		key("apiVersion"), key(l.apiVersion), key("kind"), key(kio.ResourceListKind), key("items"), items,
 	}}
 	if l.config != nil {
-		restyle(l.config)
+		plainyaml.Restyle(l.config)
 		top.Content = append(top.Content, key("functionConfig"), l.config)
 	}
 	if len(l.results) > 0 {

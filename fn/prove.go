@@ -3,8 +3,6 @@ package fn
 import (
 	"errors"
 	"fmt"
-	"regexp"
-	"strings"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
@@ -74,26 +72,4 @@ func same(a, b *yaml.Node) bool {
 		}
 	}
 	return true
-}
-
-var (
-	// indented has a line that begins with space.
-	indented = regexp.MustCompile(`(?m)^[ \t]`)
-	// odd begins with space or ends in several ends of lines.
-	odd = regexp.MustCompile(`^[ \t\n]|\n\n$`)
-)
-
-// restyle has texts written in a way that yaml.v3 writes without mistakes: it adds
-// empty lines to folded texts with indented ones, and loses count of spaces and ends
-// of lines at the edges of literal ones.
-func restyle(n *yaml.Node) {
-	if n.Style&yaml.FoldedStyle != 0 && strings.Contains(n.Value, "\n") && indented.MatchString(n.Value) {
-		n.Style = n.Style&^yaml.FoldedStyle | yaml.LiteralStyle
-	}
-	if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 && odd.MatchString(n.Value) {
-		n.Style = n.Style&^(yaml.LiteralStyle|yaml.FoldedStyle) | yaml.DoubleQuotedStyle
-	}
-	for _, one := range n.Content {
-		restyle(one)
-	}
 }

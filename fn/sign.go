@@ -3,15 +3,14 @@ package fn
 import (
 	"context"
 	"fmt"
-	"maps"
 	"runtime"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 	"sigs.k8s.io/kustomize/kyaml/fn/framework"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
 	"github.com/trustomize/trustomize"
+	"github.com/trustomize/trustomize/internal/plainyaml"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/signer"
 )
@@ -56,18 +55,6 @@ func (i *item) sign(ctx context.Context, s *signer.Signer, r *yaml.RNode, replac
 		return err
 	}
 	// What is changed may be shared by aliases.
-	i.RNode, i.vouched = yaml.NewRNode(expanded(i.YNode(), true)), true
-	if _, err := signer.ClearReserved(i.RNode); err != nil {
-		return err
-	}
-	all := r.GetAnnotations()
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if !signer.IsReserved(name) {
-			continue
-		}
-		if err := i.PipeE(yaml.SetAnnotation(name, all[name])); err != nil {
-			return err
-		}
-	}
-	return nil
+	i.RNode, i.vouched = yaml.NewRNode(plainyaml.Expanded(i.YNode(), true)), true
+	return signer.CopyReserved(i.RNode, r)
 }

@@ -101,6 +101,21 @@ func CheckReserved(r *kyaml.RNode) error {
 	return nil
 }
 
+// CopyReserved puts the annotations that only a signer sets from one resource into
+// another, in place of its own.
+func CopyReserved(to, from *kyaml.RNode) error {
+	if _, err := ClearReserved(to); err != nil {
+		return err
+	}
+	all := from.GetAnnotations()
+	for _, name := range reservedIn(from) {
+		if err := to.PipeE(kyaml.SetAnnotation(name, all[name])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ClearReserved removes the annotations that only a signer sets, and returns
 // their names.
 func ClearReserved(r *kyaml.RNode) ([]string, error) {
