@@ -32,10 +32,24 @@ spec:
   log: {mode: none}
 `
 
+var remove []string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, dir := range remove {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
 // request has a policy with a key.
 func request(t testing.TB) trustomize.Request {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "fn-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove = append(remove, dir)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +72,17 @@ func request(t testing.TB) trustomize.Request {
 		}
 	}
 	return trustomize.Request{PolicyFile: filepath.Join(dir, "policy.yaml"), CacheDir: filepath.Join(dir, "cache"), Now: time.Unix(1760000000, 0)}
+}
+
+var shared trustomize.Request
+
+// sharedRequest is one for all, so that what one test signs another can verify.
+func sharedRequest(t testing.TB) trustomize.Request {
+	t.Helper()
+	if shared.PolicyFile == "" {
+		shared = request(t)
+	}
+	return shared
 }
 
 // listOf is a ResourceList with a functionConfig.
@@ -156,15 +181,24 @@ func TestBombs(t *testing.T) {
 		fmt.Fprintf(&bomb, "  a%d: &a%[1]d [*a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d, *a%[2]d]\n", n+1, n)
 	}
 	for name, in := range map[string]string{
-		"aliases": listOf(bomb.String(), "kind: ManifestSigner"),
-		"itself":  listOf("- &a {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: *a}\n", "kind: SignatureCheck"),
-		"depth":   listOf("- "+strings.Repeat("{a: ", 20000)+strings.Repeat("}", 20000)+"\n", "kind: ManifestSigner"),
+		"aliases":   listOf(bomb.String(), "kind: ManifestSigner"),
+		"itself":    listOf("- &a {apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: *a}\n", "kind: SignatureCheck"),
+		"many keys": listOf("- {apiVersion: v1, kind: Foo, metadata: {name: a, annotations: {"+manyKeys(30_000)+"}}}\n", "kind: ManifestSigner"),
+		"depth":     listOf("- "+strings.Repeat("{a: ", 20000)+strings.Repeat("}", 20000)+"\n", "kind: ManifestSigner"),
 	} {
 		out, err := run(t, req, in)
 		if err == nil || !strings.Contains(out, "severity: error") {
 			t.Errorf("%s: %v\n%.300s", name, err, out)
 		}
 	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "internal.kpt.dev/k%d: a, ", i)
+	}
+	return b.String()
 }
 
 // FuzzRun holds that whatever comes in, a ResourceList comes out, and with an error
@@ -182,6 +216,13 @@ func FuzzRun(f *testing.F) {
 		items, readErr := r.Read()
 		if readErr != nil || r.WrappingKind != kio.ResourceListKind || err != nil && len(items) > 0 || err != nil && r.Results == nil {
 			t.Errorf("%v, %v:\n%s", err, readErr, out)
+		}
+		if err != nil || !strings.Contains(out, "kind: ManifestSigner") || strings.Contains(out, "message: 0 of ") {
+			return
+		}
+		// What was signed is what is there.
+		if checked, err := run(t, req, strings.ReplaceAll(out, "kind: ManifestSigner", "kind: SignatureCheck")); strings.Contains(checked, "[changed]") {
+			t.Errorf("%v:\n%s", err, out)
 		}
 	})
 }

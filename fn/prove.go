@@ -16,11 +16,11 @@ import (
 func (l *list) prove(out []byte) error {
 	top, err := parse(out)
 	if err != nil {
-		return err
+		return fmt.Errorf("the list: %s: %w", otherwise, err)
 	}
 	fields, err := fieldsOf(top)
 	if err != nil {
-		return err
+		return fmt.Errorf("the list: %s: %w", otherwise, err)
 	}
 	if l.config != nil && !same(l.config, fields["functionConfig"]) {
 		return errors.New("functionConfig: " + otherwise)
