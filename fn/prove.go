@@ -62,8 +62,8 @@ func same(a, b *yaml.Node) bool {
 	if b.Kind == yaml.AliasNode {
 		b = b.Alias
 	}
-	tag := a.ShortTag()
-	if a.Kind != b.Kind || len(a.Content) != len(b.Content) || tag != b.ShortTag() || a.Value != b.Value && tag != "!!null" {
+	tag := tagOf(a)
+	if a.Kind != b.Kind || len(a.Content) != len(b.Content) || tag != tagOf(b) || a.Value != b.Value && tag != "!!null" {
 		return false
 	}
 	for i := range a.Content {
@@ -72,4 +72,13 @@ func same(a, b *yaml.Node) bool {
 		}
 	}
 	return true
+}
+
+// tagOf is a node's tag. A point in time is written with quotes in places; to
+// Kubernetes it is a text.
+func tagOf(n *yaml.Node) string {
+	if tag := n.ShortTag(); tag != "!!timestamp" {
+		return tag
+	}
+	return "!!str"
 }

@@ -47,7 +47,9 @@ func TestFunctions(t *testing.T) {
 	}
 	for _, text := range []string{
 		"apiVersion: trustomize.dev/v1alpha1\nkind: VerifiedBase\n",
-		"apiVersion: trustomize.dev/v1alpha1\nkind: VerifiedBase\nspec: {bases: []}\n",
+		"apiVersion: trustomize.dev/v1alpha1\nkind: VerifiedBase\nmetadata: {name: a}\nspec: {bases: []}\n",
+		"apiVersion: trustomize.dev/v1alpha1\nkind: VerifiedBase\nspec: {bases: [{url: a}]}\n",
+		"apiVersion: trustomize.dev/v1alpha1\nkind: VerifiedBase\nmetadata: {name: ..}\nspec: {bases: [{url: a}]}\n",
 		"apiVersion: trustomize.dev/v1alpha1\nkind: ManifestSigner\nspec: {key: a}\n",
 		"apiVersion: trustomize.dev/v1\nkind: ManifestSigner\n",
 		"apiVersion: trustomize.dev/v1alpha1\nkind: Signer\n",
