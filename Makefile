@@ -27,6 +27,7 @@ test: lint unit suite
 
 lint:
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo 'not gofmt-ed' >&2; exit 1; }
+	@test -z "$$(git ls-files -z | xargs -0 sh -c 'find "$$@" -maxdepth 0 -size +1024k' find | tee /dev/stderr)" || { echo 'no source: larger than 1 MiB' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags kms_aws,kms_azure,kms_gcp,kms_hashivault ./signer
 	$(GO) -C test/suite vet ./...
