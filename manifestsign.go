@@ -139,6 +139,9 @@ func SignManifest(ctx context.Context, s *signer.Signer, r *kyaml.RNode, replace
 			return err
 		}
 	}
+	if generate, _ := r.GetString("metadata.generateName"); r.GetName() == "" && generate == "" {
+		return fmt.Errorf("%s has no name: nobody could tell which resource it is that was signed", signer.Name(r))
+	}
 	if err := asPrinted(r); err != nil {
 		return fmt.Errorf("%s: %w", signer.Name(r), err)
 	}

@@ -25,6 +25,7 @@ type ManifestsRequest struct {
 
 	Origin       signer.Origin // where they must come from and belong; empty fields ask nothing
 	Installation string        // of the ArgoCD that tracks them
+	BeforeApply  bool          // they are in no cluster yet
 
 	// Statement is the provenance bundle of the build that they should be all of;
 	// nil asks nothing.
@@ -64,15 +65,21 @@ func VerifyManifests(ctx context.Context, req ManifestsRequest) (*ManifestsRepor
 			return nil, err
 		}
 	}
-	v := &strict.Verifier{Trust: req.Trust, Now: req.Now, Origin: req.Origin, Installation: req.Installation, DryRun: req.DryRun}
+	v := &strict.Verifier{Trust: req.Trust, Now: req.Now, Origin: req.Origin, Installation: req.Installation, BeforeApply: req.BeforeApply, DryRun: req.DryRun}
 	if req.Image != nil {
 		if v.Image, err = strict.Read(req.Image.YAML); err != nil {
 			return nil, fmt.Errorf("the manifest image: %w", err)
 		}
 		v.ImageSigner = req.Image.Fingerprint
 	}
+	patience := &strict.Patience{}
 	for _, o := range objects {
-		report.Verdicts = append(report.Verdicts, v.Verify(ctx, o))
+		verdict := v.Verify(ctx, o)
+		report.Verdicts = append(report.Verdicts, verdict)
+		if err := patience.After(verdict); err != nil {
+			verdict.Failure = err
+			break
+		}
 	}
 	if built != nil {
 		report.Set = append(report.Set, strict.CheckSet(built, report.Verdicts)...)

@@ -3,11 +3,13 @@ package fn
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
+	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/kyaml/fn/framework"
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	"sigs.k8s.io/kustomize/kyaml/kio/kioutil"
@@ -46,6 +48,10 @@ func (f *function) generate(l *list, c *VerifiedBase) error {
 			if from, twice := seen[one.key()]; twice && one.Name != "" {
 				return fmt.Errorf("%s is in %s, and in %s as well", one.call(), refusal.Printable(from), refusal.Printable(base.URL))
 			}
+			if r := one.steers(); r != nil {
+				r.Source = refusal.Printable(base.URL)
+				return &trustomize.Refused{Refusals: []*refusal.Refusal{r}}
+			}
 			seen[one.key()] = base.URL
 			file := one.fileIn(dir)
 			if err := one.place(file, files[file], legacy); err != nil {
@@ -53,6 +59,17 @@ func (f *function) generate(l *list, c *VerifiedBase) error {
 			}
 			files[file]++
 			l.items = append(l.items, one)
+		}
+	}
+	return nil
+}
+
+// steers refuses a resource by which a base would tell the pipeline what to do: to put it
+// in another's place, or to change others for its sake.
+func (i *item) steers() *refusal.Refusal {
+	for _, name := range slices.Sorted(maps.Keys(i.Annotations)) {
+		if name == annotationID || slices.Contains(generatorOptions, name) || slices.Contains(resource.BuildAnnotations, name) {
+			return &refusal.Refusal{Code: refusal.Annotation, Reason: i.call() + " carries the annotation " + name + ", by which kustomize would change the resources of others, or its name"}
 		}
 	}
 	return nil

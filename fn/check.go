@@ -21,10 +21,16 @@ func (f *function) check(l *list, c *SignatureCheck) error {
 	if err != nil {
 		return err
 	}
-	v := &strict.Verifier{Trust: trust, Now: f.req.Now, Origin: c.Spec.Origin.signed(), Installation: c.Spec.InstallationID}
+	v := &strict.Verifier{Trust: trust, Now: f.req.Now, Origin: c.Spec.Origin.signed(), Installation: c.Spec.InstallationID, BeforeApply: true}
 	found := &checked{}
 	for _, one := range l.items {
-		found.look(f, l, v, one, c.Spec.must(one))
+		if r := one.unsettled(); r != nil {
+			f.say(l, one.different(r))
+			found.refusals = append(found.refusals, r)
+		}
+		if !found.look(f, l, v, one, c.Spec.must(one)) {
+			break
+		}
 	}
 	if found.verified+len(found.refusals)+len(found.failures) == 0 {
 		return errors.New("there is no item to verify")
@@ -38,18 +44,20 @@ type checked struct {
 	verified, skipped int
 	refusals          []*refusal.Refusal
 	failures          []error
+	patience          strict.Patience
 }
 
-func (c *checked) look(f *function, l *list, v *strict.Verifier, one *item, must bool) {
+// look looks at an item, and reports whether it is worth while to look at more.
+func (c *checked) look(f *function, l *list, v *strict.Verifier, one *item, must bool) bool {
 	if one.local || !must && !slices.ContainsFunc(slices.Collect(maps.Keys(one.Annotations)), signer.IsSignature) {
 		c.skipped++
-		return
+		return true
 	}
 	one.vouched = true
 	if one.ambiguous != nil {
 		f.say(l, one.about(framework.Error, refusal.Printable(one.ambiguous.Error())))
 		c.failures = append(c.failures, fmt.Errorf("%s: %w", one.call(), one.ambiguous))
-		return
+		return true
 	}
 	verdict := v.Verify(f.ctx, one.object())
 	if verdict.OK() {
@@ -58,21 +66,24 @@ func (c *checked) look(f *function, l *list, v *strict.Verifier, one *item, must
 	for _, r := range verdict.Refusals {
 		f.say(l, one.different(r))
 	}
+	impatient := c.patience.After(verdict)
+	if impatient != nil {
+		verdict.Failure = impatient
+	}
 	if verdict.Failure != nil {
 		f.say(l, one.about(framework.Error, refusal.Printable(verdict.Failure.Error())))
 		c.failures = append(c.failures, verdict.Failure)
 	}
 	c.refusals = append(c.refusals, verdict.Refusals...)
+	return impatient == nil
 }
 
 // must reports whether an item has to be signed: all, or what match covers, Secrets
 // among them.
 func (s *SignatureCheckSpec) must(one *item) bool {
-	if len(s.Match) == 0 {
-		return true
-	}
-	r := one.resource()
-	return slices.ContainsFunc(s.Match, func(m policy.ResourceMatch) bool { return signer.Selector(m).Covers(r) })
+	return len(s.Match) == 0 || slices.ContainsFunc(s.Match, func(m policy.ResourceMatch) bool {
+		return signer.Selector(m).Covers(one.APIVersion, one.Kind, one.Namespace, one.Name)
+	})
 }
 
 func (c *checked) err() error {

@@ -88,19 +88,25 @@ const (
 
 // isConfig reports whether an item is for programs like this one, which orchestrators
 // find in a package and pass as items, too: functionConfigs of ours, kustomizations,
-// and files that say of what kind they are to no cluster.
+// kpt's description of the package and its inventory, neither of which it applies, and
+// files that say of what kind they are to no cluster.
 func isConfig(apiVersion, kind string) bool {
 	switch kind {
 	case kindVerifiedBase, kindManifestSigner, kindSignatureCheck:
 		return apiVersion == policy.APIVersion
 	case types.KustomizationKind, types.ComponentKind:
-		return strings.HasPrefix(apiVersion, kustomizationGroup)
+		return apiVersion == "" || strings.HasPrefix(apiVersion, kustomizationGroup)
+	case "Kptfile", "ResourceGroup":
+		return strings.HasPrefix(apiVersion, kptGroup)
 	}
 	return apiVersion == "" && kind == ""
 }
 
 // kustomizationGroup is that of kustomizations (kustomize, api/types).
 const kustomizationGroup = "kustomize.config.k8s.io/"
+
+// kptGroup is that of kpt's own files (kpt, pkg/kptfile and pkg/live).
+const kptGroup = "kpt.dev/"
 
 const wantConfig = "want " + kindVerifiedBase + ", " + kindManifestSigner + " or " + kindSignatureCheck + " of " + policy.APIVersion
 

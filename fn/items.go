@@ -33,28 +33,7 @@ type item struct {
 type identity struct {
 	APIVersion, Kind, Namespace, Name, GenerateName string
 	Annotations                                     map[string]string
-}
-
-// annotationLocal marks what orchestrators leave out of their output (the
-// Configuration Functions Specification, config.kubernetes.io/local-config).
-const annotationLocal = "config.kubernetes.io/local-config"
-
-// legacyPath and legacyIndex are what orchestrators before kustomize 4.3 call
-// [kioutil.PathAnnotation] and [kioutil.IndexAnnotation].
-const (
-	legacyPath  = "config.kubernetes.io/path"
-	legacyIndex = "config.kubernetes.io/index"
-)
-
-// internal reports whether an annotation is an orchestrator's own: its bookkeeping of
-// files, ids and layout (kyaml, kio/kioutil; kustomize, api/internal/plugins/utils;
-// kpt, pkg/kptfile). None is part of the resource.
-func internal(annotation string) bool {
-	switch annotation {
-	case legacyIndex, legacyPath, "config.k8s.io/id", "kustomize.config.k8s.io/id":
-		return true
-	}
-	return strings.HasPrefix(annotation, "internal.config.kubernetes.io/") || strings.HasPrefix(annotation, "internal.kpt.dev/")
+	odd                                             bool // has annotations that are no texts
 }
 
 // readItems reads the items of a text. Each must be a resource, and there once.
@@ -145,7 +124,7 @@ func identityIn(value map[string]any) (identity, error) {
 			return id, fmt.Errorf("is no Kubernetes object: %s is no text; kubectl reads a number or a boolean where there are no quotes", field.name)
 		}
 	}
-	if (id.APIVersion == "") != (id.Kind == "") {
+	if (id.APIVersion == "") != (id.Kind == "") && !isConfig(id.APIVersion, id.Kind) {
 		return id, errNoObject
 	}
 	annotations, isMap := metadata["annotations"].(map[string]any)
@@ -153,6 +132,9 @@ func identityIn(value map[string]any) (identity, error) {
 		return id, errors.New("is no Kubernetes object: metadata.annotations is no mapping")
 	}
 	for name, value := range annotations {
+		if _, isText := value.(string); !isText {
+			id.odd = true
+		}
 		id.Annotations[name] = fmt.Sprint(value) // what is no text, other programs make one of
 	}
 	return id, nil
@@ -176,9 +158,10 @@ func (i *item) compare() error {
 	return err
 }
 
-// bookkeeping reads what orchestrators note on an item.
+// bookkeeping reads what orchestrators note on an item. Where one annotation is no text,
+// some of them (kpt v1, by apimachinery's unstructured.Unstructured) see none at all.
 func (i *item) bookkeeping() {
-	i.local = i.Annotations[annotationLocal] == "true" || isConfig(i.APIVersion, i.Kind)
+	i.local = i.Annotations[annotationLocal] == "true" && !i.odd || isConfig(i.APIVersion, i.Kind)
 	for _, pair := range [][2]string{{kioutil.PathAnnotation, kioutil.IndexAnnotation}, {legacyPath, legacyIndex}} {
 		if path := i.Annotations[pair[0]]; path != "" && i.file == nil {
 			n, _ := strconv.Atoi(i.Annotations[pair[1]])

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+
+	"github.com/trustomize/trustomize/internal/refusal"
 )
 
 const (
@@ -53,6 +55,9 @@ func (l *limits) walk(n *yaml.Node, own, inside map[*yaml.Node]bool, depth int) 
 		if l.expanded--; l.expanded < 0 {
 			return fmt.Errorf("the list's aliases stand for more than %d nodes", maxExpanded)
 		}
+	}
+	if tag := n.ShortTag(); n.Kind == yaml.MappingNode && tag != "!!map" || n.Kind == yaml.SequenceNode && tag != "!!seq" {
+		return fmt.Errorf("line %d: the tag %s is not that of a mapping or a list, and some programs go by it", n.Line, refusal.Printable(tag))
 	}
 	if n.Kind == yaml.MappingNode {
 		if err := checkFields(n); err != nil {

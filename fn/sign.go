@@ -21,6 +21,9 @@ func (f *function) sign(l *list, c *ManifestSigner) error {
 	if err != nil {
 		return err
 	}
+	if err := l.settle(); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(f.ctx)
 	group.SetLimit(1) // who is asked elsewhere is asked once at a time
 	if s.Maker.Deterministic() {
@@ -56,5 +59,9 @@ func (i *item) sign(ctx context.Context, s *signer.Signer, r *yaml.RNode, replac
 	}
 	// What is changed may be shared by aliases.
 	i.RNode, i.vouched = yaml.NewRNode(plainyaml.Expanded(i.YNode(), true)), true
-	return signer.CopyReserved(i.RNode, r)
+	if err := signer.CopyReserved(i.RNode, r); err != nil {
+		return err
+	}
+	_, err := signer.Carried(i.RNode)
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 
 	yaml2 "go.yaml.in/yaml/v2"
@@ -196,8 +197,8 @@ func throughJSON(r *kyaml.RNode) ([]byte, error) {
 }
 
 // SecretMessage is what is signed for a Secret: its YAML without signatures, in
-// the form in which an API server stores it. Values in stringData are in data, in
-// base64; a type that is not said is Opaque.
+// the form in which an API server stores it, but for [ServerMetadata]. Values in
+// stringData are in data, in base64; a type that is not said is Opaque.
 func SecretMessage(r *kyaml.RNode) ([]byte, error) {
 	object, err := unsignedObject(r)
 	if err != nil {
@@ -242,16 +243,19 @@ func unsignedObject(r *kyaml.RNode) (map[string]any, error) {
 // SecretYAML is [SecretMessage] for an object that is decoded already, without
 // signatures. It changes the object.
 func SecretYAML(object map[string]any) ([]byte, error) {
-	if plain, ok := object["stringData"]; ok {
-		if err := fold(object, plain); err != nil {
+	metadata := child(object, "metadata")
+	for _, name := range ServerMetadata {
+		delete(metadata, name)
+	}
+	if annotations := child(metadata, "annotations"); annotations != nil {
+		delete(annotations, AnnotationApplied)
+	}
+	if object["apiVersion"] == "v1" {
+		if err := asStored(object); err != nil {
 			return nil, err
 		}
-		delete(object, "stringData")
 	}
-	if kind, ok := object["type"]; !ok || kind == "" || kind == nil {
-		object["type"] = "Opaque"
-	}
-	for _, m := range []map[string]any{object, child(object, "metadata")} {
+	for _, m := range []map[string]any{object, metadata} {
 		for _, name := range []string{"data", "labels", "annotations"} {
 			if v, ok := m[name].(map[string]any); ok && len(v) == 0 || m[name] == nil {
 				delete(m, name)
@@ -265,11 +269,39 @@ func SecretYAML(object map[string]any) ([]byte, error) {
 	return yaml.JSONToYAML(data)
 }
 
+// ServerMetadata are the fields of metadata that an API server sets itself
+// (apimachinery, pkg/apis/meta/v1/types.go). A Secret is signed without them, since who
+// verifies it has to make its message again.
+var ServerMetadata = []string{
+	"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields", "selfLink",
+}
+
+// AnnotationApplied is kubectl's copy of what was applied.
+const AnnotationApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// asStored has a Secret of Kubernetes' own be as an API server stores it.
+func asStored(object map[string]any) error {
+	delete(object, "status") // it has none
+	if plain, ok := object["stringData"]; ok {
+		if err := fold(object, plain); err != nil {
+			return err
+		}
+		delete(object, "stringData")
+	}
+	if kind, ok := object["type"]; !ok || kind == "" || kind == nil {
+		object["type"] = "Opaque"
+	}
+	return nil
+}
+
 // SecretOutline is [SecretYAML] without values and without the origin: what a
 // statement may tell of a Secret. It changes the object.
 func SecretOutline(object map[string]any) ([]byte, error) {
 	if annotations, ok := child(object, "metadata")["annotations"].(map[string]any); ok {
 		delete(annotations, AnnotationOrigin)
+	}
+	if object["apiVersion"] != "v1" { // who knows where its values are
+		maps.DeleteFunc(object, func(name string, _ any) bool { return name != "apiVersion" && name != "kind" && name != "metadata" })
 	}
 	delete(object, "data")
 	delete(object, "stringData")

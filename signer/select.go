@@ -30,16 +30,16 @@ func IsSecret(r *kyaml.RNode) bool { return r.GetKind() == kindSecret }
 // matches reports whether the resource is one to sign: what signs Secrets says so by
 // their kind's own name.
 func (m Selector) matches(r *kyaml.RNode) bool {
-	return (!IsSecret(r) || m.Kind == kindSecret) && m.Covers(r)
+	return (!IsSecret(r) || m.Kind == kindSecret) && m.Covers(r.GetApiVersion(), r.GetKind(), r.GetNamespace(), r.GetName())
 }
 
-// Covers reports whether the pattern holds of the resource, Secret or not.
-func (m Selector) Covers(r *kyaml.RNode) bool {
-	group, version, ok := strings.Cut(r.GetApiVersion(), "/")
+// Covers reports whether the pattern holds of a resource, Secret or not.
+func (m Selector) Covers(apiVersion, kind, namespace, name string) bool {
+	group, version, ok := strings.Cut(apiVersion, "/")
 	if !ok {
 		group, version = "", group
 	}
-	for _, pair := range [][2]string{{m.Group, group}, {m.Version, version}, {m.Kind, r.GetKind()}, {m.Namespace, r.GetNamespace()}, {m.Name, r.GetName()}} {
+	for _, pair := range [][2]string{{m.Group, group}, {m.Version, version}, {m.Kind, kind}, {m.Namespace, namespace}, {m.Name, name}} {
 		if pair[0] != "" && !glob(pair[0], pair[1]) {
 			return false
 		}

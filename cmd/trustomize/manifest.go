@@ -144,6 +144,7 @@ type manifestWith struct {
 	placed
 	origin, installation, set string
 	server, context, image    string
+	beforeApply               bool
 }
 
 func (a *app) manifestVerify() *cobra.Command {
@@ -160,7 +161,11 @@ the defaults that are known.
 Keys are those of the policy's spec.manifestVerify, or those that --key names.
 Nothing is asked of a log or a server, unless --server names a kubeconfig: then the
 API server's own dry run of what was signed decides what it adds, with its webhooks
-and the defaults of custom resources. It stores nothing.`,
+and the defaults of custom resources. It stores nothing.
+
+What an API server chooses, such as a Service's addresses, is accepted of an object
+that has the uid, version and time of one that is stored. A file can have them too:
+before it is applied, ask with --before-apply, and nothing of that kind is accepted.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := givenEmpty(cmd.Flags()); err != nil {
@@ -195,6 +200,7 @@ and the defaults of custom resources. It stores nothing.`,
 	cmd.Flags().StringVar(&with.image, "image", "", "manifest image, HOST/PATH@sha256:HEX or HOST/PATH:TAG, that has signed what carries no signature")
 	cmd.Flags().StringVar(&with.server, "server", "", "kubeconfig file of the cluster that has the resources")
 	cmd.Flags().StringVar(&with.context, "context", "", "context in the kubeconfig (default its current one)")
+	cmd.Flags().BoolVar(&with.beforeApply, "before-apply", false, "the resources are in no cluster yet: accept nothing as an API server's choice")
 	cmd.Flags().StringVar(&with.set, "set", "", "provenance bundle (build --record) of the build that the resources must be, all of it")
 	return cmd
 }
@@ -203,13 +209,16 @@ func (a *app) manifestVerifyRequest(with manifestWith) (*trustomize.ManifestsReq
 	if a.format != "text" && a.format != "json" {
 		return nil, fmt.Errorf("--format: want text or json, not %q", a.format)
 	}
-	req := &trustomize.ManifestsRequest{Now: time.Now(), Installation: with.installation}
+	req := &trustomize.ManifestsRequest{Now: time.Now(), Installation: with.installation, BeforeApply: with.beforeApply}
 	req.Origin = signer.Origin{Application: with.application, Namespace: with.namespace}
 	var err error
 	if with.origin != "" {
 		if req.Origin.Source, err = trustomize.OriginSource(with.origin); err != nil {
 			return nil, fmt.Errorf("--origin: %w", err)
 		}
+	}
+	if with.beforeApply && with.server != "" {
+		return nil, errors.New("--before-apply is for resources that no cluster has, and --server names one that has them")
 	}
 	if with.context != "" && with.server == "" {
 		return nil, errors.New("--context is one of the kubeconfig that --server names")

@@ -98,7 +98,7 @@ func Codes() []Meaning {
 		{Flag, "an option would weaken the build and the policy does not allow it"},
 		{Remote, "a reference leaves its source, or uses a transport that is not allowed"},
 		{Unsupported, "a field or feature that this version does not verify, refused by name"},
-		{Annotation, "a resource carries an annotation that only trustomize may set"},
+		{Annotation, "a resource carries an annotation that is not its own to carry: only trustomize may set it, or pipelines go by it"},
 		{Cycle, "kustomizations refer to each other in a circle"},
 		{Limit, "a limit of the policy was exceeded"},
 		{Application, "no entry of the policy's applications matches the Application, or ArgoCD's word about it does not hold"},

@@ -78,7 +78,7 @@ func withoutServerFields(o map[string]any) map[string]any {
 const (
 	annotationTracking     = "argocd.argoproj.io/tracking-id"
 	annotationInstallation = "argocd.argoproj.io/installation-id"
-	annotationApplied      = "kubectl.kubernetes.io/last-applied-configuration"
+	annotationApplied      = signer.AnnotationApplied
 	annotationRevision     = "deployment.kubernetes.io/revision"
 	annotationGeneration   = "deprecated.daemonset.template.generation"
 	labelInstance          = "app.kubernetes.io/instance"
@@ -92,7 +92,7 @@ func (c *check) strip() map[string]any {
 	metadata = maps.Clone(metadata)
 	o["metadata"] = metadata
 	c.namespace(metadata)
-	if name := text(c.live, "metadata", "name"); name != "" && text(c.signed, "metadata", "name") == "" && sameName(c.signed, c.live) {
+	if name := text(c.live, "metadata", "name"); name != "" && text(c.signed, "metadata", "name") == "" && sameName(c.signed, c.live) && c.stored() {
 		delete(metadata, "name")
 		c.note("metadata.name", "completed by the API server")
 	}
@@ -164,15 +164,20 @@ func (c *check) annotations(metadata map[string]any) {
 	keep(metadata, "annotations", kept, c.signed)
 }
 
-// keep puts what is left back, and leaves an empty mapping out where none was
-// signed.
+// keep puts what is left back; where that is nothing, as it was signed.
 func keep(metadata map[string]any, name string, kept, signed map[string]any) {
 	of, _ := signed["metadata"].(map[string]any)
-	if _, ok := of[name]; len(kept) == 0 && !ok {
+	was, ok := of[name]
+	switch {
+	case len(kept) > 0:
+		metadata[name] = kept
+	case !ok:
 		delete(metadata, name)
-		return
+	case was == nil:
+		metadata[name] = nil // in Helm's way, a mapping of which nothing is left
+	default:
+		metadata[name] = kept
 	}
-	metadata[name] = kept
 }
 
 var (

@@ -48,7 +48,7 @@ func (c *check) compare(ctx context.Context) {
 // offline explains what an API server fills in. What it chooses, and no manifest
 // says, only an object has that a server made.
 func (c *check) offline(change apidefaults.Change) (string, bool) {
-	if _, chosen := apidefaults.Allocated(c.signed, c.live, change); chosen && !served(c.live) {
+	if _, chosen := apidefaults.Allocated(c.signed, c.live, change); chosen && !c.stored() {
 		return "", false
 	}
 	return apidefaults.Explain(c.signed, c.live, change)
@@ -59,11 +59,12 @@ var (
 	version = regexp.MustCompile(`^[1-9][0-9]{0,19}$`)
 )
 
-// served reports whether an object has what an API server gives each that it
-// stores (apimachinery, ObjectMeta).
-func served(o map[string]any) bool {
-	_, err := time.Parse(time.RFC3339, text(o, "metadata", "creationTimestamp"))
-	return err == nil && uuid.MatchString(text(o, "metadata", "uid")) && version.MatchString(text(o, "metadata", "resourceVersion"))
+// stored reports whether the object has what an API server gives each that it stores
+// (apimachinery, ObjectMeta). Whoever writes a file can write that as well, so that who
+// asks before a file is applied says so.
+func (c *check) stored() bool {
+	_, err := time.Parse(time.RFC3339, text(c.live, "metadata", "creationTimestamp"))
+	return err == nil && !c.BeforeApply && uuid.MatchString(text(c.live, "metadata", "uid")) && version.MatchString(text(c.live, "metadata", "resourceVersion"))
 }
 
 // dryRun asks what the API server makes of the signed resource. The signatures go
@@ -100,7 +101,7 @@ func (c *check) dryRun(ctx context.Context) (map[string]any, error) {
 // allocated explains what the API server chose when it made the live resource,
 // where a dry run chooses again.
 func (c *check) allocated(change apidefaults.Change) (string, bool) {
-	if !change.InLive || !served(c.live) || has(c.signed, change.Path) {
+	if !change.InLive || !c.stored() || has(c.signed, change.Path) {
 		return "", false
 	}
 	change.Signed, change.InSigned = nil, false

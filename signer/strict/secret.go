@@ -56,12 +56,21 @@ func (c *check) placed(signed map[string]any) {
 }
 
 // candidates are what the Secret can have been when it was signed: with or without
-// its namespace, and with or without ArgoCD's label.
+// its namespace, and with or without ArgoCD's label. One of another group than
+// Kubernetes' own may have been signed with its status.
 func (c *check) candidates() []map[string]any {
+	all := c.candidatesOf(withoutServerFields(c.live))
+	if _, has := c.live["status"]; has && text(c.live, "apiVersion") != "v1" {
+		all = append(all, c.candidatesOf(c.live)...)
+	}
+	return all
+}
+
+func (c *check) candidatesOf(live map[string]any) []map[string]any {
 	var all []map[string]any
 	for _, withNamespace := range []bool{true, false} {
 		for _, withLabel := range []bool{true, false} {
-			o := deepCopy(withoutServerFields(c.live)).(map[string]any)
+			o := deepCopy(live).(map[string]any)
 			metadata := o["metadata"].(map[string]any)
 			if annotations, ok := metadata["annotations"].(map[string]any); ok {
 				maps.DeleteFunc(annotations, func(name string, value any) bool {

@@ -41,6 +41,10 @@ type Verifier struct {
 	// are, where it has one.
 	Installation string
 
+	// BeforeApply says that the resources are in no cluster yet: nothing in them is an
+	// API server's own choice.
+	BeforeApply bool
+
 	// Image are the resources of a manifest image whose signature counts, and
 	// ImageSigner who made it. They are what was signed of resources that carry no
 	// signature themselves.
@@ -62,6 +66,7 @@ type Verdict struct {
 
 	Origin *signer.Origin // as signed; nil where nothing is said
 	Digest string         // SHA-256 of the signed message, hexadecimal
+	Size   int            // of the message that it carries, in bytes
 	Secret bool           // its message was made again from the resource
 
 	outline string // of such a Secret: SHA-256 of its [signer.SecretOutline]
@@ -150,7 +155,7 @@ func (c *check) run(ctx context.Context) {
 		c.refuse(refusal.Malformed, "", err.Error())
 		return
 	}
-	if carried.Message == nil {
+	if c.verdict.Size = len(carried.Message); carried.Message == nil {
 		c.secret(carried)
 		return
 	}
