@@ -22,28 +22,22 @@ import (
 // same order, nil for one that kustomize leaves out. References that only a
 // kustomization's own configurations tell of are not known here.
 func Settle(resources []*kyaml.RNode) ([]*kyaml.RNode, error) {
-	var text bytes.Buffer
-	enc := kyaml.NewEncoder(&text)
+	numbered := make([]*kyaml.RNode, len(resources))
 	for i, r := range resources {
 		if _, is := r.GetAnnotations()[annotationNumber]; is {
-			return nil, fmt.Errorf("%s carries the annotation %s, which names are settled with", signer.Name(r), annotationNumber)
+			return nil, fmt.Errorf("%s carries the annotation %s, by which resources are told apart here", signer.Name(r), annotationNumber)
 		}
-		numbered := r.Copy()
-		if err := numbered.PipeE(kyaml.SetAnnotation(annotationNumber, strconv.Itoa(i))); err != nil {
-			return nil, err
-		}
-		if err := enc.Encode(numbered.YNode()); err != nil {
+		numbered[i] = r.Copy()
+		if err := numbered[i].PipeE(kyaml.SetAnnotation(annotationNumber, strconv.Itoa(i))); err != nil {
 			return nil, err
 		}
 	}
-	if err := enc.Close(); err != nil {
-		return nil, err
-	}
-	if err := asWritten(resources, text.Bytes()); err != nil {
+	text, err := written(numbered)
+	if err != nil {
 		return nil, err
 	}
 	files := filesys.MakeFsInMemory()
-	for name, data := range map[string][]byte{"/kustomization.yaml": []byte("resources: [resources.yaml]\n"), "/resources.yaml": text.Bytes()} {
+	for name, data := range map[string][]byte{"/kustomization.yaml": []byte("resources: [resources.yaml]\n"), "/resources.yaml": text} {
 		if err := files.WriteFile(name, data); err != nil {
 			return nil, err
 		}
@@ -69,29 +63,30 @@ func Settle(resources []*kyaml.RNode) ([]*kyaml.RNode, error) {
 // annotationNumber tells resources apart while their names change.
 const annotationNumber = "trustomize.dev/number"
 
-// asWritten holds a text against the resources that were written there, but for their
-// numbers: writers of YAML make mistakes.
-func asWritten(resources []*kyaml.RNode, text []byte) error {
-	decoder := yaml3.NewDecoder(bytes.NewReader(text))
+// written writes resources, and reads them once more: writers of YAML make mistakes.
+func written(resources []*kyaml.RNode) ([]byte, error) {
+	var text bytes.Buffer
+	enc := kyaml.NewEncoder(&text)
 	for _, r := range resources {
-		var written yaml3.Node
-		if err := decoder.Decode(&written); err != nil {
-			return fmt.Errorf("%s cannot be written for kustomize: %w", signer.Name(r), err)
+		if err := enc.Encode(r.YNode()); err != nil {
+			return nil, fmt.Errorf("%s: %w", signer.Name(r), err)
 		}
-		read := kyaml.NewRNode(written.Content[0])
-		if err := read.PipeE(kyaml.ClearAnnotation(annotationNumber)); err != nil {
-			return err
-		}
+	}
+	if err := enc.Close(); err != nil {
+		return nil, err
+	}
+	decoder := yaml3.NewDecoder(bytes.NewReader(text.Bytes()))
+	for _, r := range resources {
 		var want, got any
-		if err := errors.Join(r.YNode().Decode(&want), read.YNode().Decode(&got)); err != nil {
-			return err
+		if err := errors.Join(r.YNode().Decode(&want), decoder.Decode(&got)); err != nil {
+			return nil, fmt.Errorf("%s: %w", signer.Name(r), err)
 		}
 		if !reflect.DeepEqual(want, got) {
-			return fmt.Errorf("%s cannot be written for kustomize: it would be read otherwise", signer.Name(r))
+			return nil, fmt.Errorf("%s cannot be written for kustomize: it would be read otherwise", signer.Name(r))
 		}
 	}
 	if err := decoder.Decode(new(yaml3.Node)); !errors.Is(err, io.EOF) {
-		return errors.New("a resource cannot be written for kustomize: it would be read as two")
+		return nil, errors.New("a resource cannot be written for kustomize: it would be read as two")
 	}
-	return nil
+	return text.Bytes(), nil
 }

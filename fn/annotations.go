@@ -34,7 +34,8 @@ var bookkeeping = map[string]bool{
 	"internal.kpt.dev/upstream-identifier":                   true,
 }
 
-// internal reports whether an annotation is an orchestrator's own.
+// internal reports whether an annotation is an orchestrator's own: kustomize removes
+// its own at the end.
 func internal(annotation string) bool {
 	return bookkeeping[annotation] || slices.Contains(resource.BuildAnnotations, annotation)
 }

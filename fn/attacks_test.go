@@ -14,6 +14,8 @@ const deployment = `- apiVersion: apps/v1
     template: {spec: {containers: [{name: c, image: good}]}}
 `
 
+const localPod = "- {apiVersion: v1, kind: Pod, metadata: {name: evil, annotations: {X}}, spec: {containers: []}}\n"
+
 // signedItem is the deployment with a signature.
 func signedItem(t *testing.T) string {
 	t.Helper()
@@ -61,7 +63,22 @@ func TestTwoReadings(t *testing.T) {
 		"comment that is written as content": {
 			signed + "- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: a}\n  args: &x # c\n  - |- #!/usr/bin/evil\n    print(1)\n", some, "once written, it would be read otherwise",
 		},
-		"a name of two lines": {signed + "- {apiVersion: v1, kind: Pod, metadata: {name: \"a\\ntrustomize: all is well\"}}\n", all, `v1/Pod/-/a\ntrustomize: all is well`},
+		"a mapping that is null":            {signed + "- apiVersion: v1\n  kind: Pod\n  metadata: !!null {name: evil}\n", some, "the tag !!null is not that of a mapping"},
+		"a list that is a text":             {signed + "- {apiVersion: v1, kind: Pod, metadata: {name: evil}, spec: {containers: !!str [a]}}\n", some, "the tag !!str is not that of"},
+		"local to some":                     {signed + strings.Replace(localPod, "X", `config.kubernetes.io/local-config: "true", x: null`, 1), all, "[unsigned]"},
+		"local by a boolean":                {signed + strings.Replace(localPod, "X", `config.kubernetes.io/local-config: true`, 1), all, "[unsigned]"},
+		"local":                             {signed + strings.Replace(localPod, "X", `config.kubernetes.io/local-config: "true"`, 1), all, ""},
+		"stored by nobody":                  {in("    name: web\n", "    name: web\n    uid: 01234567-0123-0123-0123-0123456789ab\n    resourceVersion: \"12\"\n    creationTimestamp: \"2026-01-01T00:00:00Z\"\n"), all, ""},
+		"to be hashed":                      {signed + strings.Replace(localPod, "X", `internal.config.kubernetes.io/needsHashSuffix: enabled`, 1), some, "kustomize will rename it"},
+		"renamed":                           {signed + strings.Replace(localPod, "X", `internal.config.kubernetes.io/previousNames: web`, 1), some, "kustomize will rename it"},
+		"renamed once":                      {signed + strings.Replace(localPod, "X", `internal.config.kubernetes.io/previousNames: "evil,web"`, 1), some, "kustomize will rename it"},
+		"of another kind":                   {signed + strings.Replace(localPod, "X", `internal.config.kubernetes.io/previousKinds: Deployment`, 1), some, "kustomize will rename it"},
+		"moved":                             {signed + strings.Replace(localPod, "X", `internal.config.kubernetes.io/previousNamespaces: prod`, 1), some, "kustomize will rename it"},
+		"where it was":                      {signed + strings.Replace(localPod, "X", `internal.config.kubernetes.io/previousNames: evil, internal.config.kubernetes.io/previousNamespaces: default`, 1), some, ""},
+		"an annotation like an internal":    {in("    annotations:\n", "    annotations:\n      internal.config.kubernetes.io/other: a\n"), all, "[changed]"},
+		"kpt's own":                         {signed + "- {apiVersion: kpt.dev/v1, kind: Kptfile, metadata: {name: a}}\n- {apiVersion: kpt.dev/v1alpha1, kind: ResourceGroup, metadata: {name: a}}\n", all, ""},
+		"a kustomization without a version": {signed + "- {kind: Kustomization, resources: [a.yaml]}\n", all, ""},
+		"a name of two lines":               {signed + "- {apiVersion: v1, kind: Pod, metadata: {name: \"a\\ntrustomize: all is well\"}}\n", all, `v1/Pod/-/a\ntrustomize: all is well`},
 	} {
 		out, err := run(t, req, listOf(c.items, c.config))
 		if c.want == "" {

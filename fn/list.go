@@ -149,18 +149,34 @@ func itemsIn(data []byte) ([]any, error) {
 	return read.Items, nil
 }
 
-// write returns the list. Of each item, it is certain that it will be read as it was.
+// write returns the list. Of each item, it is certain that it will be read as it was:
+// the styles of texts that are not written well give way.
 func (l *list) write() ([]byte, error) {
-	items := &yaml.Node{Kind: yaml.SequenceNode}
+	out, err := l.encode()
+	if err == nil && l.prove(out) == nil {
+		return out, nil
+	}
 	for _, one := range l.items {
 		plainyaml.Restyle(one.YNode())
+	}
+	if l.config != nil {
+		plainyaml.Restyle(l.config)
+	}
+	if out, err = l.encode(); err != nil {
+		return nil, err
+	}
+	return out, l.prove(out)
+}
+
+func (l *list) encode() ([]byte, error) {
+	items := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, one := range l.items {
 		items.Content = append(items.Content, one.YNode())
 	}
 	top := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{
 		key("apiVersion"), key(l.apiVersion), key("kind"), key(kio.ResourceListKind), key("items"), items,
 	}}
 	if l.config != nil {
-		plainyaml.Restyle(l.config)
 		top.Content = append(top.Content, key("functionConfig"), l.config)
 	}
 	if len(l.results) > 0 {
@@ -171,10 +187,8 @@ func (l *list) write() ([]byte, error) {
 		top.Content = append(top.Content, key("results"), results)
 	}
 	var out bytes.Buffer
-	if err := yaml.NewEncoder(&out).Encode(&yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{top}}); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), l.prove(out.Bytes())
+	err := yaml.NewEncoder(&out).Encode(&yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{top}})
+	return out.Bytes(), err
 }
 
 func key(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }

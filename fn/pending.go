@@ -2,6 +2,7 @@ package fn
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -75,7 +76,7 @@ func (l *list) settle() error {
 	var all []*item
 	var nodes []*yaml.RNode
 	for _, one := range l.items {
-		if one.Kind != "" {
+		if one.APIVersion != "" && one.Name != "" { // the others cannot come from kustomize
 			node := plainyaml.Expanded(one.YNode(), true)
 			plainyaml.Restyle(node)
 			all, nodes = append(all, one), append(nodes, yaml.NewRNode(node))
@@ -96,17 +97,20 @@ func (l *list) settle() error {
 // become takes what kustomize made of the item, if that is anything else, and drops
 // what has been done.
 func (i *item) become(was, is *yaml.RNode) error {
-	if is == nil { // left out in the end
+	if is == nil { // kustomize leaves it out
 		is = was
 	}
 	for _, annotation := range resource.BuildAnnotations {
+		if bookkeeping[annotation] {
+			continue
+		}
 		for _, r := range []*yaml.RNode{was, is} {
 			if err := r.PipeE(yaml.ClearAnnotation(annotation)); err != nil {
 				return err
 			}
 		}
 	}
-	for annotation := range bookkeeping {
+	for _, annotation := range slices.Sorted(maps.Keys(bookkeeping)) {
 		value, has := was.GetAnnotations()[annotation]
 		change := yaml.Filter(yaml.ClearAnnotation(annotation))
 		if has {

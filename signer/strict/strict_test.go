@@ -166,11 +166,16 @@ func TestGenerated(t *testing.T) {
 		verdict := v.Verify(t.Context(), with(job, func(o, m, a map[string]any) {
 			if name != "" {
 				m["name"] = name
+				m["uid"], m["resourceVersion"], m["creationTimestamp"] = "01234567-0123-0123-0123-0123456789ab", "12", "2026-01-01T00:00:00Z"
 			}
 		}))
 		if verdict.OK() != want {
 			t.Errorf("%q: %v", name, verdict.Refusals)
 		}
+	}
+	named := with(job, func(o, m, a map[string]any) { m["name"] = "run-x2bcd" })
+	if v.Verify(t.Context(), named).OK() {
+		t.Error("a name that no API server completed")
 	}
 }
 
