@@ -221,14 +221,16 @@ func oneLine(text string) string {
 	return strings.Join(parts, "; ")
 }
 
-// kustomize runs a build and turns a panic, which malformed input can cause,
-// into an error.
+// calm turns a panic of kustomize's, which malformed input can cause, into an error.
+func calm(err *error) {
+	if cause := recover(); cause != nil {
+		*err = fmt.Errorf("kustomize panicked: %v", cause)
+	}
+}
+
+// kustomize runs a build.
 func kustomize(g *resolver.Graph, o Options, files *verifyfs.FS, target string) (resources resmap.ResMap, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("kustomize panicked: %v", cause)
-		}
-	}()
+	defer calm(&err)
 	if resources, err = krusty.MakeKustomizer(o.krusty()).Run(files, target); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,8 @@ import (
 // annotations ask for (kustomize, api/resource.BuildAnnotations). It returns them in the
 // same order, nil for one that kustomize leaves out. References that only a
 // kustomization's own configurations tell of are not known here.
-func Settle(resources []*kyaml.RNode) ([]*kyaml.RNode, error) {
+func Settle(resources []*kyaml.RNode) (settled []*kyaml.RNode, err error) {
+	defer calm(&err)
 	numbered := make([]*kyaml.RNode, len(resources))
 	for i, r := range resources {
 		if _, is := r.GetAnnotations()[annotationNumber]; is {
@@ -46,7 +47,7 @@ func Settle(resources []*kyaml.RNode) ([]*kyaml.RNode, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kustomize: %w", err)
 	}
-	settled := make([]*kyaml.RNode, len(resources))
+	settled = make([]*kyaml.RNode, len(resources))
 	for _, r := range made.Resources() {
 		n, err := strconv.Atoi(r.GetAnnotations()[annotationNumber])
 		if err != nil || n < 0 || n >= len(settled) || settled[n] != nil {

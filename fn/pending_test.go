@@ -71,11 +71,12 @@ func TestSettled(t *testing.T) {
 // TestUnsettled are lists of which kustomize can make nothing.
 func TestUnsettled(t *testing.T) {
 	req := sharedRequest(t)
-	for name, c := range map[string]struct{ more, want string }{
-		"another of that name": {"internal.config.kubernetes.io/previousNames: settings, internal.config.kubernetes.io/previousNamespaces: default, internal.config.kubernetes.io/previousKinds: ConfigMap, internal.config.kubernetes.io/prefixes: prod-", "kustomize: "},
-		"the number":           {"trustomize.dev/number: '0'", "trustomize.dev/number"},
+	for name, c := range map[string]struct{ name, annotations, want string }{
+		"another of that name": {"prod-settings-75db6b5ck4", "", "v1/ConfigMap/-/prod-settings-75db6b5ck4 would be there twice"},
+		"names without kinds":  {"other", "internal.config.kubernetes.io/previousNames: 'a,b'", "kustomize panicked: "},
+		"the number":           {"other", "trustomize.dev/number: '0'", "trustomize.dev/number"},
 	} {
-		more := "- {apiVersion: v1, kind: ConfigMap, metadata: {name: other, annotations: {" + c.more + "}}}\n"
+		more := "- {apiVersion: v1, kind: ConfigMap, metadata: {name: " + c.name + ", annotations: {" + c.annotations + "}}}\n"
 		out, err := run(t, req, listOf(generated+more, "kind: ManifestSigner"))
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(out, "items: []") {
 			t.Errorf("%s: %v\n%s", name, err, out)
