@@ -86,15 +86,10 @@ func (l *list) settle() error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
 	for n, one := range all {
 		if err := one.become(nodes[n], settled[n]); err != nil {
 			return fmt.Errorf("%s: %w", one.call(), err)
 		}
-		if !one.local && seen[one.key()] {
-			return fmt.Errorf("kustomize: %s would be there twice", one.call())
-		}
-		seen[one.key()] = true
 	}
 	return nil
 }

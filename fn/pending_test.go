@@ -51,7 +51,7 @@ func TestSettled(t *testing.T) {
 	name := regexp.MustCompile(`prod-settings-[a-z0-9]{10}`).FindString(out)
 	for _, want := range []string{
 		"name: prod-web # is renamed", "configMapRef: {name: " + name + "}", "name: " + name + "\n", `kustomize.config.k8s.io/id: "kind: ConfigMap"`,
-		"  kind: Secret # stays unsigned\n  # with a comment\n", "internal.config.kubernetes.io/path: a.yaml", "namePrefix: prod-", "2 of 4 resources signed",
+		"  kind: Secret # stays unsigned\n  # with a comment\n", "internal.config.kubernetes.io/path: 'a.yaml'", "namePrefix: prod-", "2 of 4 resources signed",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
@@ -72,7 +72,7 @@ func TestSettled(t *testing.T) {
 func TestUnsettled(t *testing.T) {
 	req := sharedRequest(t)
 	for name, c := range map[string]struct{ name, annotations, want string }{
-		"another of that name": {"prod-settings-75db6b5ck4", "", "v1/ConfigMap/-/prod-settings-75db6b5ck4 would be there twice"},
+		"another of that name": {"prod-settings-75db6b5ck4", "", "already registered id: ConfigMap.v1.[noGrp]/prod-settings-75db6b5ck4"},
 		"names without kinds":  {"other", "internal.config.kubernetes.io/previousNames: 'a,b'", "kustomize panicked: "},
 		"the number":           {"other", "trustomize.dev/number: '0'", "trustomize.dev/number"},
 	} {
