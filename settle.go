@@ -54,7 +54,11 @@ func Settle(resources []*kyaml.RNode) (settled []*kyaml.RNode, err error) {
 			return nil, errors.New("kustomize: resources were lost while names were settled")
 		}
 		settled[n] = r.RNode.Copy()
-		if err := settled[n].PipeE(kyaml.ClearAnnotation(annotationNumber)); err != nil {
+		change := kyaml.Filter(kyaml.ClearAnnotation(annotationNumber))
+		if metadata := resources[n].Field("metadata"); metadata == nil || metadata.Value.Field("annotations") == nil {
+			change = kyaml.Tee(kyaml.Lookup("metadata"), kyaml.Clear("annotations"))
+		}
+		if err := settled[n].PipeE(change); err != nil {
 			return nil, err
 		}
 	}

@@ -39,6 +39,7 @@ const generated = `- apiVersion: apps/v1
   # with a comment
   metadata: {name: s, annotations: {b: c}}
 - {kind: Kustomization, namePrefix: prod-}
+- {apiVersion: v1, kind: Secret, metadata: {name: bare}}
 `
 
 // TestSettled: what is signed has the names of the end.
@@ -51,7 +52,7 @@ func TestSettled(t *testing.T) {
 	name := regexp.MustCompile(`prod-settings-[a-z0-9]{10}`).FindString(out)
 	for _, want := range []string{
 		"name: prod-web # is renamed", "configMapRef: {name: " + name + "}", "name: " + name + "\n", `kustomize.config.k8s.io/id: "kind: ConfigMap"`,
-		"  kind: Secret # stays unsigned\n  # with a comment\n", "internal.config.kubernetes.io/path: 'a.yaml'", "namePrefix: prod-", "2 of 4 resources signed",
+		"  kind: Secret # stays unsigned\n  # with a comment\n", "internal.config.kubernetes.io/path: 'a.yaml'", "namePrefix: prod-", "2 of 5 resources signed", "- {apiVersion: v1, kind: Secret, metadata: {name: bare}}\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
@@ -63,7 +64,7 @@ func TestSettled(t *testing.T) {
 		}
 	}
 	checked, err := run(t, req, strings.Replace(out, "kind: ManifestSigner", "kind: SignatureCheck\n  spec: {match: [{kind: Deployment}, {kind: ConfigMap}]}", 1))
-	if err != nil || !strings.Contains(checked, "2 of 4 resources verified") {
+	if err != nil || !strings.Contains(checked, "2 of 5 resources verified") {
 		t.Errorf("%v\n%s", err, checked)
 	}
 }
