@@ -53,9 +53,13 @@ func openKey(ctx context.Context, req Request, report *Report, ref *policy.Signi
 	if err != nil {
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
-	sign := report.Policy.Spec.Sign
-	if ref == sign.UnverifiedKey && o.is(ctx, sign.Key, key) {
-		return nil, errors.New("signing key: spec.sign.unverifiedKey is the key of spec.sign.key; what nobody vouches for must not be signed like the rest")
+	if ref != report.Policy.Spec.Sign.UnverifiedKey {
+		return key, nil
+	}
+	for _, other := range report.Policy.VerifiedKeys() {
+		if o.is(ctx, other, key) {
+			return nil, errors.New("signing key: sign.unverifiedKey is a sign.key as well; what nobody vouches for must not be signed like the rest")
+		}
 	}
 	return key, nil
 }

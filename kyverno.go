@@ -31,7 +31,7 @@ func KyvernoPolicy(policyFile string, keys []string) ([]byte, error) {
 		public = p.ManifestKeys()
 	}
 	if len(public) == 0 {
-		return nil, refuse(refusal.NoPolicy, "the policy has no spec.manifestVerify: nothing says whose signatures of manifests count", "name public keys there, or with --key")
+		return nil, refuse(refusal.NoPolicy, "the policy has no key in spec.manifestVerify that counts: nothing says whose signatures of manifests count", "name public keys there, or with --key")
 	}
 	var o kyverno.Options
 	for _, key := range public {

@@ -143,15 +143,11 @@ func (r *ManifestsReport) Err() error {
 
 // ManifestTrust reads whose signatures of manifests a policy accepts.
 func ManifestTrust(p *policy.Policy) ([]signature.Trust, []signature.Key, error) {
-	keys := p.ManifestKeys()
-	if len(keys) == 0 {
+	trust := p.ManifestTrust()
+	if len(trust) == 0 {
 		return nil, nil, refuse(refusal.NoPolicy, "the policy has no spec.manifestVerify: nothing says whose signatures of manifests count", "name public keys there, or with --key")
 	}
-	trust := make([]signature.Trust, len(keys))
-	for i, key := range keys {
-		trust[i] = key
-	}
-	return trust, keys, nil
+	return trust, p.ManifestKeys(), nil
 }
 
 // OriginSource is a source as origins name it, of a URL or an identity, perhaps

@@ -70,6 +70,7 @@ func (c *checker) check(doc *document, p *Policy) {
 	c.manifestSign()
 	p.manifestKeys = c.manifestVerify()
 	p.applications = c.applications(p.signers)
+	c.separate(p)
 }
 
 // rulesAt checks and compiles a list of rules.

@@ -33,7 +33,7 @@ func (c *checker) signAt(path string, s *Sign) {
 	}
 	if s.UnverifiedKey != nil {
 		c.signingKey(path+".unverifiedKey", s.UnverifiedKey)
-		if s.Key != nil && *s.Key == *s.UnverifiedKey {
+		if s.Key != nil && sameKey(s.Key, s.UnverifiedKey) {
 			c.fail(path+".unverifiedKey", "is %s.key; what nobody vouches for must not be signed like the rest", path)
 		}
 	}
@@ -122,7 +122,7 @@ func (c *checker) manifestSign() {
 		c.fail(path+".embedSecrets", "wants kind: Secret in match; other Secrets are not signed")
 	}
 	for name, other := range buildKeys(c.spec) {
-		if *other == *s.Key {
+		if sameKey(other, s.Key) {
 			c.fail(path+".key", "is %s; what was only handed in must not be signed like what was verified and built", name)
 		}
 	}

@@ -296,8 +296,53 @@ func (p *Policy) BuildKeys() []*SigningKey {
 	return keys
 }
 
-// ManifestKeys returns the keys whose signatures of manifests count.
-func (p *Policy) ManifestKeys() []signature.Key { return p.manifestKeys }
+// VerifiedKeys returns those that builds are signed with of which every source was
+// vouched for.
+func (p *Policy) VerifiedKeys() []*SigningKey {
+	var keys []*SigningKey
+	for path, key := range buildKeys(&p.Spec) {
+		if !strings.HasSuffix(path, unverified) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// ManifestKeys returns the keys whose signatures of manifests count: those that are not
+// revoked.
+func (p *Policy) ManifestKeys() []signature.Key {
+	return slices.DeleteFunc(slices.Clone(p.manifestKeys), p.revokes)
+}
+
+// ManifestTrust returns all of them, to verify with: what a revoked one signed is
+// refused as that.
+func (p *Policy) ManifestTrust() []signature.Trust {
+	var all []signature.Trust
+	for _, key := range p.manifestKeys {
+		if p.revokes(key) {
+			all = append(all, revokedKey{key})
+		} else {
+			all = append(all, key)
+		}
+	}
+	return all
+}
+
+func (p *Policy) revokes(key signature.Key) bool {
+	return slices.ContainsFunc(append(signature.Names(key.Public), key.Fingerprint), func(name string) bool { return slices.Contains(p.Spec.Revoked, name) })
+}
+
+// revokedKey is a key of which no signature counts.
+type revokedKey struct{ signature.Key }
+
+// Verify fails for every signature, the key's own among them.
+func (k revokedKey) Verify(sig signature.Signature, message []byte, at signature.When) (signature.Evidence, error) {
+	e, err := k.Key.Verify(sig, message, at)
+	if err == nil {
+		err = signature.Errorf(signature.Revoked, "is by key %s, which the policy has revoked", e.Fingerprint)
+	}
+	return signature.Evidence{}, err
+}
 
 // LogKeys returns the keys of the policy's logs, in their order.
 func (p *Policy) LogKeys() []signature.Key { return p.logKeys }

@@ -47,9 +47,17 @@ func (k *KeylessMaker) Make(ctx context.Context, message []byte) (Signature, err
 	return s, nil
 }
 
-// Check verifies the bundle, offline, as the identity's.
+// Check verifies the bundle, offline, as the identity's. The others of the signature's
+// parts are to be those of the bundle.
 func (k *KeylessMaker) Check(sig Signature, message []byte) error {
-	_, err := k.Trust.Verify(signature.Signature{Kind: signature.Bundle, Data: sig.Bundle}, message, signature.When{Now: k.Now})
+	parts, err := fromBundle(sig.Bundle)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(parts.Raw, sig.Raw) || !bytes.Equal(parts.Certificate, sig.Certificate) {
+		return errors.New("its signature or certificate is not that of its bundle")
+	}
+	_, err = k.Trust.Verify(signature.Signature{Kind: signature.Bundle, Data: sig.Bundle}, message, signature.When{Now: k.Now})
 	return err
 }
 

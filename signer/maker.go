@@ -38,8 +38,14 @@ func (k *Key) Make(_ context.Context, message []byte) (Signature, error) {
 	return Signature{Raw: raw}, err
 }
 
+// errMore says that somebody added to a key's signature.
+var errMore = errors.New("a key's signature has no certificate and no bundle")
+
 // Check verifies with the key's public half.
 func (k *Key) Check(sig Signature, message []byte) error {
+	if sig.Certificate != nil || sig.Bundle != nil {
+		return errMore
+	}
 	_, err := k.Public.VerifyBytes(sig.Raw, message)
 	return err
 }
@@ -58,6 +64,9 @@ func (k *KMSKey) Make(ctx context.Context, message []byte) (Signature, error) {
 
 // Check verifies with the key's public half.
 func (k *KMSKey) Check(sig Signature, message []byte) error {
+	if sig.Certificate != nil || sig.Bundle != nil {
+		return errMore
+	}
 	_, err := k.Public.VerifyBytes(sig.Raw, message)
 	return err
 }

@@ -137,6 +137,7 @@ func Carried(r *kyaml.RNode) (*Signed, error) { return CarriedIn(r.GetAnnotation
 // CarriedIn is [Carried] for a resource's annotations.
 func CarriedIn(annotations map[string]string) (*Signed, error) {
 	s := &Signed{}
+	read := map[string]bool{AnnotationMessage: true}
 	if text, ok := annotations[AnnotationMessage]; ok {
 		var err error
 		if s.Message, err = unpack(text, MaxYAML); err != nil {
@@ -156,7 +157,9 @@ func CarriedIn(annotations map[string]string) (*Signed, error) {
 			return nil, fmt.Errorf("annotation %s: is not base64", numbered(AnnotationSignature, n))
 		}
 		one := Signature{Raw: raw}
+		read[numbered(AnnotationSignature, n)] = true
 		for name, to := range map[string]*[]byte{AnnotationCertificate: &one.Certificate, AnnotationBundle: &one.Bundle} {
+			read[numbered(name, n)] = true
 			if text, ok := annotations[numbered(name, n)]; ok {
 				if *to, err = unpack(text, maxEvidence); err != nil {
 					return nil, fmt.Errorf("annotation %s: %w", numbered(name, n), err)
@@ -167,6 +170,11 @@ func CarriedIn(annotations map[string]string) (*Signed, error) {
 	}
 	if len(s.Signatures) == 0 {
 		return nil, ErrUnsigned
+	}
+	for name := range annotations {
+		if IsSignature(name) && !read[name] {
+			return nil, fmt.Errorf("annotation %s belongs to no signature", name)
+		}
 	}
 	return s, nil
 }

@@ -1,5 +1,7 @@
 package apidefaults
 
+import "slices"
+
 // conditions are what tables name behind "if". Those that decide how something
 // behaves look at what was signed: a change of that is found by itself, but is no
 // reason to accept another.
@@ -26,7 +28,11 @@ var conditions = map[string]func(at place) bool{
 		return hasNodePorts(at) || len(ips) > 0
 	},
 	"the service is a load balancer": func(at place) bool { return service(at, "type") == "LoadBalancer" },
-	"the service has node ports":     hasNodePorts,
+	"the service has node ports": func(at place) bool {
+		return hasNodePorts(at) && !(service(at, "type") == "LoadBalancer" && service(at, "allocateLoadBalancerNodePorts") == false)
+	},
+	"no toleration is of nodes that are not ready":   func(at place) bool { return !tolerates(at, "node.kubernetes.io/not-ready") },
+	"no toleration is of nodes that are unreachable": func(at place) bool { return !tolerates(at, "node.kubernetes.io/unreachable") },
 	"the service is headless and selects nothing": func(at place) bool {
 		selector, _ := service(at, "selector").(map[string]any)
 		return service(at, "clusterIP") == "None" && len(selector) == 0
@@ -42,6 +48,17 @@ func service(at place, field string) any { return get(at.signed, "spec", field) 
 func hasNodePorts(at place) bool {
 	kind := service(at, "type")
 	return kind == "NodePort" || kind == "LoadBalancer"
+}
+
+// tolerates reports whether a pod was signed with a toleration of a taint that evicts
+// (kubernetes, plugin/pkg/admission/defaulttolerationseconds).
+func tolerates(at place, taint string) bool {
+	tolerations, _ := get(at.signed, at.around(1)...).([]any)
+	return slices.ContainsFunc(tolerations, func(one any) bool {
+		key, _ := get(one, "key").(string)
+		effect, _ := get(one, "effect").(string)
+		return (key == taint || key == "") && (effect == "NoExecute" || effect == "")
+	})
 }
 
 // onlyName reports whether a volume says nothing but how it is called.

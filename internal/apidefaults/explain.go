@@ -46,7 +46,7 @@ func explain(signed, live map[string]any, c Change, use func(*row) bool) (string
 	switch {
 	case c.InSigned && c.Signed == nil && !c.InLive:
 		_, member := last(c.Path).(string)
-		return "a null is no value", member
+		return "a null is no value", member && !freeKeys(c.Path)
 	case c.InLive && (!c.InSigned || c.Signed == nil):
 		return e.added(c.Path, c.Live)
 	case c.InSigned && !c.InLive:
@@ -55,6 +55,27 @@ func explain(signed, live map[string]any, c Change, use func(*row) bool) (string
 		return e.rewritten(c.Path, c.Signed, c.Live)
 	}
 	return "", false
+}
+
+// freeKeys reports whether a path leads into a mapping of names of the user's own. There
+// a null is a value: a server stores it as an empty text, or as zero.
+func freeKeys(path []any) bool {
+	for i, part := range path {
+		name, _ := part.(string)
+		switch name {
+		case "labels", "annotations", "matchLabels", "nodeSelector", "data", "stringData", "binaryData", "parameters", "volumeAttributes", "options", "limits", "requests", "capacity", "allocatable", "hard", "overhead":
+		case "selector": // of a Service or a ReplicationController; others have two fields
+			if i+1 < len(path) && (path[i+1] == "matchLabels" || path[i+1] == "matchExpressions") {
+				continue
+			}
+		default:
+			continue
+		}
+		if i == len(path)-2 {
+			return true
+		}
+	}
+	return false
 }
 
 func last(path []any) any {

@@ -67,6 +67,8 @@ func TestExplain(t *testing.T) {
 	const uid = "11111111-2222-3333-4444-555555555555"
 	const claim = "apiVersion: v1\nkind: PersistentVolumeClaim\n"
 	const service = "apiVersion: v1\nkind: Service\n"
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\n"
+	const notReady = "{effect: NoExecute, key: node.kubernetes.io/not-ready, operator: Exists, tolerationSeconds: 300}"
 	for name, test := range map[string]struct {
 		signed, live string
 		path         []any
@@ -106,6 +108,14 @@ func TestExplain(t *testing.T) {
 		"a null":                {pod + "spec: {affinity: null}", pod + "spec: {}", at("spec", "affinity"), true},
 		"a null with a default": {pod + "spec: {dnsPolicy: null}", pod + "spec: {dnsPolicy: ClusterFirst}", at("spec", "dnsPolicy"), true},
 		"a null that became":    {pod + "spec: {hostNetwork: null}", pod + "spec: {hostNetwork: true}", at("spec", "hostNetwork"), false},
+		"a null label":          {deployment + "spec: {selector: {matchLabels: {role: null}}}", deployment + "spec: {selector: {matchLabels: {}}}", at("spec", "selector", "matchLabels", "role"), false},
+		"a null in a selector":  {service + "spec: {selector: {role: null}}", service + "spec: {selector: {}}", at("spec", "selector", "role"), false},
+		"a selector's null":     {deployment + "spec: {selector: {matchExpressions: null}}", deployment + "spec: {selector: {}}", at("spec", "selector", "matchExpressions"), true},
+		"a null selector":       {service + "spec: {selector: null}", service + "spec: {}", at("spec", "selector"), true},
+		"no node port":          {service + "spec: {type: LoadBalancer, allocateLoadBalancerNodePorts: false, ports: [{port: 80}]}", service + "spec: {type: LoadBalancer, allocateLoadBalancerNodePorts: false, ports: [{port: 80, nodePort: 30080}]}", at("spec", "ports", 0, "nodePort"), false},
+		"a toleration":          {pod + "spec: {tolerations: [{key: a}]}", pod + "spec: {tolerations: [{key: a}, " + notReady + "]}", at("spec", "tolerations", 1), true},
+		"tolerated for ever":    {pod + "spec: {tolerations: [{key: node.kubernetes.io/not-ready, operator: Exists}]}", pod + "spec: {tolerations: [{key: node.kubernetes.io/not-ready, operator: Exists}, " + notReady + "]}", at("spec", "tolerations", 1), false},
+		"all is tolerated":      {pod + "spec: {tolerations: [{operator: Exists}]}", pod + "spec: {tolerations: [{operator: Exists}, " + notReady + "]}", at("spec", "tolerations", 1), false},
 		"a null in a list":      {pod + "spec: {containers: [null]}", pod + "spec: {containers: []}", at("spec", "containers", 0), false},
 		"a custom resource":     {"apiVersion: example.com/v1\nkind: Pod\nspec: {a: null}", "apiVersion: example.com/v1\nkind: Pod\nspec: {}", at("spec", "a"), false},
 		"another kind":          {pod + "spec: {}", "apiVersion: v1\nkind: Service\nspec: {type: ClusterIP}", at("spec", "type"), false},

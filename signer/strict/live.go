@@ -48,7 +48,8 @@ func (c *check) compare(ctx context.Context) {
 // offline explains what an API server fills in. What it chooses, and no manifest
 // says, only an object has that a server made.
 func (c *check) offline(change apidefaults.Change) (string, bool) {
-	if _, chosen := apidefaults.Allocated(c.signed, c.live, change); chosen && !c.stored() {
+	null := change.InSigned && change.Signed == nil && !change.InLive // nothing is chosen there
+	if _, chosen := apidefaults.Allocated(c.signed, c.live, change); chosen && !null && !c.stored() {
 		return "", false
 	}
 	return apidefaults.Explain(c.signed, c.live, change)

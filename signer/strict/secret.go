@@ -79,7 +79,7 @@ func (c *check) candidatesOf(live map[string]any) []map[string]any {
 				})
 			}
 			if labels, ok := metadata["labels"].(map[string]any); ok && !withLabel {
-				if o := c.verdict.Origin; o == nil || o.Application == "" || labels[labelInstance] != o.Application {
+				if o := c.verdict.Origin; o == nil || o.Application == "" || labels[labelInstance] != o.Application && labels[labelInstance] != o.Application[:min(len(o.Application), maxLabel)] {
 					continue
 				}
 				delete(labels, labelInstance)

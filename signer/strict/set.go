@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func CheckSet(built []Built, verdicts []*Verdict) []*refusal.Refusal {
 			v.Refusals = slices.DeleteFunc(v.Refusals, func(r *refusal.Refusal) bool { return r.Code == refusal.Unsigned })
 			v.Digest = v.plain
 			v.Explained = append(v.Explained, Explained{"", "not signed; it is what the statement says that was built"})
-		case i < 0 && v.Digest != "":
+		case i < 0 && (v.Digest != "" || v.OK()):
 			refusals = append(refusals, stranger(built, v))
 		}
 		if i < 0 {
@@ -53,8 +54,8 @@ func stranger(built []Built, v *Verdict) *refusal.Refusal {
 	r := &refusal.Refusal{Code: refusal.NotInBuild, Source: v.Resource, Reason: "is not of the build that the statement is about"}
 	if i := byName(built, v.Resource); i >= 0 {
 		r.Reason = "is of another build than the statement"
-		r.Want, r.Got = "message sha256:"+built[i].Digest, "sha256:"+v.Digest
-		if v.Secret {
+		r.Want, r.Got = "message sha256:"+built[i].Digest, "sha256:"+cmp.Or(v.Digest, v.plain)
+		if v.outline != "" {
 			r.Want, r.Got = "sha256:"+built[i].Digest+", without its values", "sha256:"+v.outline
 		}
 	}
@@ -72,7 +73,7 @@ func find(built []Built, v *Verdict) int {
 			if b.Unsigned && v.plain != "" && b.Digest == v.plain {
 				return i
 			}
-		case v.Secret:
+		case v.outline != "":
 			if !b.Unsigned && b.Digest == v.outline {
 				return i
 			}

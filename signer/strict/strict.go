@@ -12,6 +12,7 @@
 package strict
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -69,8 +70,8 @@ type Verdict struct {
 	Size   int            // of the message that it carries, in bytes
 	Secret bool           // its message was made again from the resource
 
-	outline string // of such a Secret: SHA-256 of its [signer.SecretOutline]
-	plain   string // SHA-256 of the resource's own YAML, where it carries no signature and is no Secret
+	outline string // of a Secret: SHA-256 of its [signer.SecretOutline]
+	plain   string // SHA-256 of the YAML of a resource that carries no signature and is no Secret; as an image has it, if one does
 
 	Refusals  []*refusal.Refusal
 	Explained []Explained
@@ -141,7 +142,7 @@ func (c *check) run(ctx context.Context) {
 	carried, err := signer.CarriedIn(texts(c.live, "metadata", "annotations"))
 	switch {
 	case errors.Is(err, signer.ErrUnsigned) && c.inImage():
-		c.verdict.plain, c.verdict.Signer = plain(c.live), c.ImageSigner
+		c.verdict.Signer = c.ImageSigner
 		if c.origin(c.signed) {
 			c.compare(ctx)
 		}
@@ -162,6 +163,14 @@ func (c *check) run(ctx context.Context) {
 	if !c.signature(carried.Signatures, carried.Message) || !c.message(carried.Message) || !c.origin(c.signed) {
 		return
 	}
+	if text(c.signed, "kind") == "Secret" {
+		outline, err := signer.SecretOutline(deepCopy(c.signed).(map[string]any))
+		if err != nil {
+			c.refuse(refusal.Malformed, "", err.Error())
+			return
+		}
+		c.verdict.outline = signature.DigestOf(outline)[len("sha256:"):]
+	}
 	c.compare(ctx)
 }
 
@@ -172,8 +181,18 @@ func (c *check) inImage() bool {
 		return false
 	}
 	c.signed = deepCopy(found).(map[string]any)
-	if annotations, ok := c.signed["metadata"].(map[string]any)["annotations"].(map[string]any); ok {
+	if metadata := c.signed["metadata"].(map[string]any); metadata["annotations"] != nil {
+		annotations, _ := metadata["annotations"].(map[string]any)
 		maps.DeleteFunc(annotations, func(name string, _ any) bool { return signer.IsSignature(name) })
+		if len(annotations) == 0 {
+			delete(metadata, "annotations")
+		}
+	}
+	// Which build it is of, the statement says by what the image has.
+	if carried, err := signer.CarriedIn(texts(found, "metadata", "annotations")); err == nil && carried.Message != nil {
+		c.verdict.Digest = signature.DigestOf(carried.Message)[len("sha256:"):]
+	} else {
+		c.verdict.plain = plain(c.signed)
 	}
 	return true
 }
@@ -200,14 +219,19 @@ func (c *check) signature(signatures []signer.Signature, message []byte) bool {
 	if err != nil {
 		code := refusal.BadSignature
 		var why *signature.Error
-		if errors.As(err, &why) && why.Reason == signature.Stranger {
-			code = refusal.WrongSigner
+		if errors.As(err, &why) {
+			code = cmp.Or(codes[why.Reason], code)
 		}
 		c.refuse(code, "", err.Error(), "its message is signed with none of the keys that were given")
 		return false
 	}
 	c.verdict.Signer, c.verdict.Digest = signerOf(evidence), evidence.Digest[len("sha256:"):]
 	return true
+}
+
+// codes are those of reasons that say more than that a signature does not fit.
+var codes = map[signature.Reason]refusal.Code{
+	signature.Stranger: refusal.WrongSigner, signature.Expired: refusal.Expired, signature.Revoked: refusal.Revoked,
 }
 
 func signerOf(e signature.Evidence) string {
@@ -225,6 +249,9 @@ func (c *check) counts(signatures []signer.Signature, message []byte) (signature
 	for _, one := range signatures {
 		for _, trust := range c.Trust {
 			evidence, err := trust.Verify(detached(one), message, signature.When{Now: c.Now})
+			if err == nil && !evidence.Expires.IsZero() && !c.Now.Before(evidence.Expires) {
+				err = signature.Errorf(signature.Expired, "is by key %s, which expired on %s", evidence.Fingerprint, evidence.Expires.UTC().Format(time.DateOnly))
+			}
 			if err == nil {
 				return evidence, nil
 			}
@@ -237,10 +264,11 @@ func (c *check) counts(signatures []signer.Signature, message []byte) (signature
 	return signature.Evidence{}, most
 }
 
-// detached is a signature as it would lie in a file.
+// detached is a signature as it would lie in a file. Nothing but bundles counts as one:
+// who signs files with PGP or SSH keys has not signed resources.
 func detached(s signer.Signature) signature.Signature {
 	if s.Bundle != nil {
-		if all, err := signature.Split(s.Bundle); err == nil && len(all) == 1 {
+		if all, err := signature.Split(s.Bundle); err == nil && len(all) == 1 && (all[0].Kind == signature.Bundle || all[0].Kind == signature.LegacyBundle) {
 			return all[0]
 		}
 	}
