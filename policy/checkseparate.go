@@ -38,14 +38,20 @@ const unverified = ".unverifiedKey"
 // noSigner refuses an identity that vouches for sources. Of other keys that is found
 // when they are opened.
 func (c *checker) noSigner(path string, key *SigningKey) {
-	if key.Keyless == nil {
-		return
+	if name, is := identityOf(c.spec.Signers, key.Keyless); is {
+		c.fail(path, "is the identity of signer %q as well; with one for both, built output could pass for a source", name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.spec.Signers)) {
-		if k := c.spec.Signers[name].Keyless; k != nil && isNamed(k.Issuer, k.IssuerRegExp, key.Keyless.Issuer) && isNamed(k.Subject, k.SubjectRegExp, key.Keyless.Subject) {
-			c.fail(path, "is the identity of signer %q as well; with one for both, built output could pass for a source", name)
+}
+
+// identityOf returns the first signer, by name, that an identity is.
+func identityOf(signers map[string]Signer, key *KeylessSign) (string, bool) {
+	for _, name := range slices.Sorted(maps.Keys(signers)) {
+		k := signers[name].Keyless
+		if k != nil && key != nil && isNamed(k.Issuer, k.IssuerRegExp, key.Issuer) && isNamed(k.Subject, k.SubjectRegExp, key.Subject) {
+			return name, true
 		}
 	}
+	return "", false
 }
 
 func isNamed(exact, expr, text string) bool {

@@ -49,7 +49,7 @@ spec:
 
 func parseWith(t testing.TB, doc string) (*Policy, error) {
 	t.Helper()
-	files := map[string]string{"team.pub": publicKey(t), "lead.pub": publicKey(t), "bad.pub": "no key"}
+	files := map[string]string{"team.pub": publicKey(t), "lead.pub": publicKey(t), "out.pub": outPublic, "bad.pub": "no key"}
 	return parse("/policy/policy.yaml", []byte(doc), func(name string) ([]byte, error) {
 		data, ok := files[name]
 		if !ok {
@@ -57,6 +57,26 @@ func parseWith(t testing.TB, doc string) (*Policy, error) {
 		}
 		return []byte(data), nil
 	})
+}
+
+// outPublic is a public key of no signer's.
+const outPublic = `-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+`
+
+// TestManifestTrust: of a revoked key, no signature counts, and it is told why.
+func TestManifestTrust(t *testing.T) {
+	doc := strings.Replace(good, "  allow:", "  manifestVerify: {keys: [{file: out.pub}]}\n  allow:", 1)
+	p, err := parseWith(t, doc)
+	if err != nil || len(p.ManifestKeys()) != 1 || len(p.ManifestTrust()) != 1 {
+		t.Fatal(p, err)
+	}
+	key := p.ManifestKeys()[0]
+	p, err = parseWith(t, strings.Replace(doc, "  allow:", "  revoked: ['"+key.Fingerprint+"']\n  allow:", 1))
+	if err != nil || len(p.ManifestKeys()) != 0 || len(p.ManifestTrust()) != 1 {
+		t.Error(p, err)
+	}
 }
 
 func TestParse(t *testing.T) {
@@ -235,6 +255,8 @@ func TestProblems(t *testing.T) {
 		{"  allow:", "  manifestSign: {key: {file: x, password: {env: A, file: b}}}\n  allow:", "password: want exactly one of file, env"},
 		{"  allow:", "  manifestSign: {key: {file: x}, embedSecrets: true}\n  allow:", "spec.manifestSign.embedSecrets: wants kind: Secret"},
 		{"  allow:", "  manifestSign: {key: {keyless: {issuer: a, subject: b}}}\n  allow:", "keyless.trustedRoot: not said"},
+		{"  allow:", "  manifestVerify: {keys: [{file: team.pub}]}\n  allow:", "spec.manifestVerify: has the key of signer \""},
+		{"  allow:", "  applications: [{match: {project: web}, sign: {key: {file: a.key}, unverifiedKey: {file: out.key}}}]\n  allow:", "spec.applications[0].sign.unverifiedKey: is spec.sign.key;"},
 		{"  allow:", "  manifestVerify: {}\n  allow:", "spec.manifestVerify.keys: names no key"},
 		{"  allow:", "  manifestVerify: {keys: [{file: nosuch.pub}]}\n  allow:", "spec.manifestVerify.keys[0].file"},
 	} {

@@ -114,7 +114,7 @@ spec:
   - {prefix: i.example/, gcs: {environment: true}}
   sign: {key: {file: out.key}, image: {repository: registry.example/manifests}}
   manifestSign: {key: {file: in.key, password: {env: PASSWORD}}}
-  manifestVerify: {keys: [{file: lead.pub}]}
+  manifestVerify: {keys: [{file: out.pub}]}
   applications:
   - {match: {project: web}, overrides: {images: ["nginx=registry.example/**"], namePrefix: true}, emits: [{kind: Service}]}
   log: {mode: required, rekor: [{url: "https://rekor.example.com", version: 1, publicKey: {file: lead.pub}}]}

@@ -3,6 +3,7 @@ package strict
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/signature"
@@ -105,5 +106,37 @@ func TestPatience(t *testing.T) {
 	}
 	if p.After(&Verdict{Size: 1, Refusals: bad.Refusals}) == nil {
 		t.Error("no end to it")
+	}
+}
+
+// endedKey is a key that counts no more.
+type endedKey struct {
+	signature.Key
+	err     error
+	expires time.Time
+}
+
+func (k endedKey) Verify(sig signature.Signature, message []byte, at signature.When) (signature.Evidence, error) {
+	e, err := k.Key.Verify(sig, message, at)
+	if err == nil {
+		e.Expires, err = k.expires, k.err
+	}
+	return e, err
+}
+
+func TestEndedKeys(t *testing.T) {
+	key := newKey(t)
+	o := signed(t, key, web, deployment)
+	now := time.Unix(1760000000, 0)
+	for want, ended := range map[refusal.Code]endedKey{
+		"":              {key.Public, nil, now.Add(time.Second)},
+		refusal.Expired: {key.Public, nil, now},
+		refusal.Revoked: {key.Public, signature.Errorf(signature.Revoked, "is revoked"), time.Time{}},
+	} {
+		v := &Verifier{Trust: []signature.Trust{ended}, Now: now}
+		verdict := v.Verify(t.Context(), o)
+		if want == "" && !verdict.OK() || want != "" && (len(verdict.Refusals) != 1 || verdict.Refusals[0].Code != want) {
+			t.Errorf("%s: %v", want, verdict.Refusals)
+		}
 	}
 }

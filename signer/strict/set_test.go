@@ -60,3 +60,43 @@ func TestCheckSet(t *testing.T) {
 		}
 	}
 }
+
+// TestSetOfImage: of which build a resource is that an image vouches for, the image
+// says, and not the resource.
+func TestSetOfImage(t *testing.T) {
+	key := newKey(t)
+	v := &Verifier{Trust: []signature.Trust{key.Public}}
+	whole := signed(t, key, web, deployment)
+	digest := v.Verify(t.Context(), whole).Digest
+	stripped := with(whole, func(_, metadata, annotations map[string]any) {
+		for name := range annotations {
+			if signer.IsSignature(name) {
+				delete(annotations, name)
+			}
+		}
+	})
+	large := with(stripped, func(_, metadata, _ map[string]any) { delete(metadata, "annotations") })
+	const name = "apps/v1/Deployment/-/web"
+	for text, c := range map[string]struct {
+		image, live Object
+		built       Built
+		want        []refusal.Code
+	}{
+		"of this build":               {whole, stripped, Built{Name: name, Digest: digest}, nil},
+		"of another":                  {whole, stripped, Built{Name: name, Digest: "00"}, []refusal.Code{refusal.NotInBuild}},
+		"of none":                     {whole, stripped, Built{Name: "v1/Service/-/web", Digest: digest, Unsigned: true}, []refusal.Code{refusal.NotInBuild}},
+		"too large to sign":           {large, with(large, func(_, metadata, _ map[string]any) { metadata["uid"] = "x" }), Built{Name: name, Digest: plain(large), Unsigned: true}, nil},
+		"too large, of another build": {large, large, Built{Name: name, Digest: "00", Unsigned: true}, []refusal.Code{refusal.NotInBuild}},
+	} {
+		of := &Verifier{Image: []Object{c.image}, ImageSigner: "a key"}
+		verdict := of.Verify(t.Context(), c.live)
+		refusals := append(CheckSet([]Built{c.built}, []*Verdict{verdict}), verdict.Refusals...)
+		var got []refusal.Code
+		for _, r := range refusals {
+			got = append(got, r.Code)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v", text, refusals)
+		}
+	}
+}
