@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/kustomize/api/resource"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
@@ -25,45 +24,48 @@ const (
 )
 
 // pending returns the annotation for whose sake kustomize will change the item or what
-// refers to it; "" for none.
+// refers to it; "" for none. A former name that is the present one counts: references
+// to it get a namespace.
 func (i *item) pending() string {
-	if _, is := i.Annotations[annotationHash]; is {
-		return annotationHash
-	}
-	for _, one := range []struct{ annotation, now string }{
-		{annotationNames, i.Name}, {annotationNamespaces, effective(i.Namespace)}, {annotationKinds, i.Kind},
-	} {
-		for former := range strings.SplitSeq(i.Annotations[one.annotation], ",") {
-			if one.annotation == annotationNamespaces {
-				former = effective(former)
-			}
-			if _, is := i.Annotations[one.annotation]; is && former != one.now {
-				return one.annotation
-			}
+	for _, annotation := range []string{annotationHash, annotationNames, annotationNamespaces, annotationKinds} {
+		if _, is := i.Annotations[annotation]; is {
+			return annotation
 		}
 	}
 	return ""
 }
 
-// effective is the namespace that kustomize takes none for.
-func effective(namespace string) string {
-	if namespace == "" {
-		return "default"
-	}
-	return namespace
-}
-
 // unsettled refuses an item that kustomize would still change, or change others for,
 // whoever asked for that: what was verified would not be what is printed.
 func (i *item) unsettled() *refusal.Refusal {
+	if r := i.described(); r != nil {
+		return r
+	}
 	annotation := i.pending()
 	if annotation == "" {
 		return nil
 	}
+	return i.changes(annotation, "kustomize will rename it after this function, or change what refers to it")
+}
+
+// described refuses an item of kustomize's that says where it comes from (buildMetadata):
+// kustomize changes that, or takes it away, when all functions have run.
+func (i *item) described() *refusal.Refusal {
+	if _, is := i.Annotations[annotationID]; !is {
+		return nil
+	}
+	for _, annotation := range []string{"config.kubernetes.io/origin", "alpha.config.kubernetes.io/transformations"} {
+		if _, is := i.Annotations[annotation]; is {
+			return i.changes(annotation, "kustomize will change or remove it after this function; leave buildMetadata out")
+		}
+	}
+	return nil
+}
+
+func (i *item) changes(annotation, reason string) *refusal.Refusal {
 	return &refusal.Refusal{
-		Code: refusal.Changed, Source: i.call(), File: fmt.Sprintf("metadata.annotations[%q]", annotation),
-		Reason: "kustomize will rename it after this function, or change what refers to it",
-		Hints:  []string{"sign after everything else, and verify what kustomize printed: kustomize build | trustomize manifest verify --before-apply -"},
+		Code: refusal.Changed, Source: i.call(), File: fmt.Sprintf("metadata.annotations[%q]", annotation), Reason: reason,
+		Hints: []string{"sign after everything else, or what kustomize printed: kustomize build | trustomize manifest sign -; and verify that: trustomize manifest verify --before-apply -"},
 	}
 }
 
@@ -112,6 +114,9 @@ func (i *item) become(was, is *yaml.RNode) error {
 	}
 	for _, annotation := range slices.Sorted(maps.Keys(bookkeeping)) {
 		value, has := was.GetAnnotations()[annotation]
+		if there, is := is.GetAnnotations()[annotation]; is == has && there == value {
+			continue
+		}
 		change := yaml.Filter(yaml.ClearAnnotation(annotation))
 		if has {
 			change = yaml.SetAnnotation(annotation, value)

@@ -21,6 +21,11 @@ func (f *function) sign(l *list, c *ManifestSigner) error {
 	if err != nil {
 		return err
 	}
+	for _, one := range l.items {
+		if r := one.described(); r != nil {
+			return &trustomize.Refused{Refusals: []*refusal.Refusal{r}}
+		}
+	}
 	if err := l.settle(); err != nil {
 		return err
 	}
