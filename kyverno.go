@@ -9,6 +9,7 @@ import (
 	"github.com/trustomize/trustomize/internal/kyverno"
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/signature"
+	"github.com/trustomize/trustomize/policy"
 )
 
 // KyvernoPolicy is the ClusterPolicy with which Kyverno enforces the signatures
@@ -41,8 +42,28 @@ func KyvernoPolicy(policyFile string, keys []string) ([]byte, error) {
 		}
 		o.Keys = append(o.Keys, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
 	}
-	for _, m := range p.Spec.Sign.Match {
+	for _, m := range signedBy(p) {
 		o.Match = append(o.Match, kyverno.Match{Group: m.Group, Version: m.Version, Kind: m.Kind, Namespace: m.Namespace, Name: m.Name})
 	}
 	return kyverno.ClusterPolicy(o)
+}
+
+// signedBy returns what a policy has signed: by its own sign.match, and by those of
+// applications. Where one of them chooses nothing, that stands for itself.
+func signedBy(p *policy.Policy) []policy.ResourceMatch {
+	signs := []*policy.Sign{p.Spec.Sign}
+	for _, a := range p.Spec.Applications {
+		signs = append(signs, a.Sign)
+	}
+	var all []policy.ResourceMatch
+	for _, s := range signs {
+		switch {
+		case s == nil || s.None:
+		case len(s.Match) == 0:
+			all = append(all, policy.ResourceMatch{})
+		default:
+			all = append(all, s.Match...)
+		}
+	}
+	return all
 }

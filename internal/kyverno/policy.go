@@ -110,7 +110,10 @@ func ClusterPolicy(o Options) ([]byte, error) {
 func (o Options) matches() []filter {
 	var all []filter
 	for _, m := range o.Match {
-		if m.Kind == "" {
+		switch {
+		case m.Kind == "" && m.Group+m.Version != "":
+			m.Kind = "*"
+		case m.Kind == "":
 			all = append(all, m.filter(Kinds))
 			continue
 		}

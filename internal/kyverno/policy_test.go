@@ -14,6 +14,7 @@ func TestClusterPolicy(t *testing.T) {
 			[]string{"count: 1", "  A\n", "  B\n", "- apps/*/Deployment", "trustomize.dev/signed: required", "operations: [CREATE, UPDATE]", "replicaset-controller"}, []string{"Secret", "names:"}},
 		"some": {Options{Keys: []string{"A"}, Match: []Match{{Kind: "Deployment", Group: "apps"}, {Kind: "Widget", Name: "a-*", Namespace: "web"}, {Kind: "Secret"}}},
 			[]string{"- apps/*/Deployment", "'*/*/Widget'", "- a-*", "- web"}, []string{"Secret", "- Service\n"}},
+		"a group": {Options{Keys: []string{"A"}, Match: []Match{{Group: "example.com"}}}, []string{"- example.com/*/*"}, []string{"- Service\n", "apps/*/Deployment"}},
 	} {
 		data, err := ClusterPolicy(test.options)
 		if err != nil {
