@@ -152,3 +152,17 @@ func TestTexts(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesAreNotStored: what looks like an object of a cluster's is a file here.
+func TestFilesAreNotStored(t *testing.T) {
+	req := sharedRequest(t)
+	out, err := run(t, req, listOf("- {apiVersion: v1, kind: Service, metadata: {name: web}, spec: {type: NodePort, ports: [{port: 80}]}}\n", "kind: ManifestSigner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := strings.NewReplacer("kind: ManifestSigner", "kind: SignatureCheck", "{port: 80}", "{port: 80, nodePort: 30080}",
+		"{name: web,", `{name: web, uid: 01234567-0123-0123-0123-0123456789ab, resourceVersion: "12", creationTimestamp: "2026-01-01T00:00:00Z",`).Replace(out)
+	if out, err := run(t, req, check); err == nil || !strings.Contains(err.Error(), "spec.ports[0].nodePort: was added") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

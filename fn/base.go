@@ -69,7 +69,8 @@ func (f *function) generate(l *list, c *VerifiedBase) error {
 func (i *item) steers() *refusal.Refusal {
 	for _, name := range slices.Sorted(maps.Keys(i.Annotations)) {
 		if name == annotationID || slices.Contains(generatorOptions, name) || slices.Contains(resource.BuildAnnotations, name) {
-			return &refusal.Refusal{Code: refusal.Annotation, Reason: i.call() + " carries the annotation " + name + ", by which kustomize would change the resources of others, or its name"}
+			return &refusal.Refusal{Code: refusal.Annotation, Reason: i.call() + " carries the annotation " + name + ", by which kustomize would change the resources of others, or its name",
+				Hints: []string{"remove it from the base; a patch in your own kustomization changes what you have"}}
 		}
 	}
 	return nil

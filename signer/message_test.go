@@ -163,6 +163,21 @@ func TestIsSignature(t *testing.T) {
 	}
 }
 
+// TestStray: an annotation of a signature that is not there is no part of anything.
+func TestStray(t *testing.T) {
+	r := kyaml.MustParse("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+	if _, err := (&Signer{Maker: newP256(t)}).Sign(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{AnnotationBundle + "_9", AnnotationSignature + "_2", AnnotationCertificate + "_1"} {
+		annotations := r.GetAnnotations()
+		annotations[name] = "anything"
+		if _, err := CarriedIn(annotations); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestSecret holds the message of a Secret against what an API server makes of
 // it.
 func TestSecret(t *testing.T) {
@@ -255,6 +270,13 @@ func TestKept(t *testing.T) {
 	}
 	if again := made(kept); again != first {
 		t.Error("a damaged file counts")
+	}
+	// Nor does one with more in it than a key makes.
+	for name, data := range near.files {
+		near.files[name] = []byte(strings.Replace(string(data), "{", `{"bundle": "e30=", `, 1))
+	}
+	if sig, err := kept.Make(t.Context(), message); err != nil || sig.Bundle != nil || string(sig.Raw) != first {
+		t.Errorf("%v: %s", err, sig.Bundle)
 	}
 	other := Keep(afresh{random{newP256(t)}}, near, far)
 	if made(other) == first || len(far.files) != 2 {

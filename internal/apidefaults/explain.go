@@ -57,25 +57,25 @@ func explain(signed, live map[string]any, c Change, use func(*row) bool) (string
 	return "", false
 }
 
-// freeKeys reports whether a path leads into a mapping of names of the user's own. There
-// a null is a value: a server stores it as an empty text, or as zero.
+// freeKeys reports whether a path is a member of a mapping of names of the user's own.
+// There a null is a value: a server stores it as an empty text, or as zero.
 func freeKeys(path []any) bool {
-	for i, part := range path {
-		name, _ := part.(string)
-		switch name {
-		case "labels", "annotations", "matchLabels", "nodeSelector", "data", "stringData", "binaryData", "parameters", "volumeAttributes", "options", "limits", "requests", "capacity", "allocatable", "hard", "overhead":
-		case "selector": // of a Service or a ReplicationController; others have two fields
-			if i+1 < len(path) && (path[i+1] == "matchLabels" || path[i+1] == "matchExpressions") {
-				continue
-			}
-		default:
-			continue
-		}
-		if i == len(path)-2 {
-			return true
-		}
+	if len(path) < 2 {
+		return false
 	}
-	return false
+	if key := path[len(path)-1]; path[len(path)-2] == "selector" {
+		return key != "matchLabels" && key != "matchExpressions" // a Service's, and no LabelSelector
+	}
+	name, _ := path[len(path)-2].(string)
+	return slices.Contains(mappings, name)
+}
+
+// mappings are the fields of the tables' kinds that are maps of texts or quantities
+// (k8s.io/api v0.34.2, by their Go types), but for selectors.
+var mappings = []string{
+	"annotations", "binaryData", "capacity", "data", "default", "defaultRequest", "deprecatedTopology", "hard", "labels", "limits",
+	"matchLabels", "max", "maxLimitRequestRatio", "min", "nodeSelector", "options", "overhead", "parameters", "requests", "stringData",
+	"volumeAttributes",
 }
 
 func last(path []any) any {

@@ -140,3 +140,38 @@ func TestEndedKeys(t *testing.T) {
 		}
 	}
 }
+
+// sshTrust accepts every SSH signature.
+type sshTrust struct{ signature.Key }
+
+func (k sshTrust) Verify(sig signature.Signature, message []byte, _ signature.When) (signature.Evidence, error) {
+	if sig.Kind != signature.SSH {
+		return signature.Evidence{}, signature.Errorf(signature.Stranger, "is of another kind")
+	}
+	return signature.Evidence{Fingerprint: "SHA256:x", Digest: signature.DigestOf(message)}, nil
+}
+
+// TestNoFileSignatures: who signs files has not signed resources.
+func TestNoFileSignatures(t *testing.T) {
+	key := newKey(t)
+	packed, err := signer.Pack([]byte("-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := with(signed(t, key, web, deployment), func(_, _, annotations map[string]any) { annotations[signer.AnnotationBundle] = packed })
+	v := &Verifier{Trust: []signature.Trust{sshTrust{key.Public}}}
+	if verdict := v.Verify(t.Context(), o); len(verdict.Refusals) != 1 || verdict.Refusals[0].Code != refusal.WrongSigner {
+		t.Error(verdict.Refusals)
+	}
+}
+
+// TestNullInFile: a null that says nothing may be left out of a file, too.
+func TestNullInFile(t *testing.T) {
+	key := newKey(t)
+	o := signed(t, key, web, "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {nodeName: null, containers: [{name: c, image: i}]}\n")
+	o = with(o, func(o, _, _ map[string]any) { delete(o["spec"].(map[string]any), "nodeName") })
+	v := &Verifier{Trust: []signature.Trust{key.Public}, BeforeApply: true}
+	if verdict := v.Verify(t.Context(), o); !verdict.OK() {
+		t.Error(verdict.Refusals)
+	}
+}

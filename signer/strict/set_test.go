@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
+
 	"github.com/trustomize/trustomize/internal/refusal"
 	"github.com/trustomize/trustomize/internal/signature"
 	"github.com/trustomize/trustomize/signer"
@@ -39,15 +41,17 @@ func TestCheckSet(t *testing.T) {
 		live  Object
 		want  []refusal.Code
 	}{
-		"as it was built":             {unsigned, read(plainText), nil},
-		"changed":                     {unsigned, read(plainText + "data: {x: z}\n"), []refusal.Code{refusal.Unsigned}},
-		"signed elsewhere":            {unsigned, signed(t, key, signer.Origin{}, plainText), nil},
-		"signed elsewhere, changed":   {unsigned, tampered, []refusal.Code{refusal.Changed}},
-		"a Secret":                    {built, signed(t, key, web, secret("1")+"data: {p: YQ==}\n"), nil},
-		"a Secret of another build":   {built, signed(t, key, web, secret("2")+"data: {p: YQ==}\n"), []refusal.Code{refusal.NotInBuild}},
-		"a Secret that was unsigned":  {left, signed(t, key, web, secret("1")), []refusal.Code{refusal.NotInBuild}},
-		"another, as it was built":    {Built{Name: "v1/ConfigMap/-/b", Digest: unsigned.Digest, Unsigned: true}, read(plainText), []refusal.Code{refusal.Unsigned}},
-		"signed in another namespace": {built, with(signed(t, key, signer.Origin{}, secret("1")), func(_, metadata, _ map[string]any) { metadata["namespace"] = "x" }), []refusal.Code{refusal.WrongOrigin}},
+		"as it was built":               {unsigned, read(plainText), nil},
+		"changed":                       {unsigned, read(plainText + "data: {x: z}\n"), []refusal.Code{refusal.Unsigned}},
+		"signed elsewhere":              {unsigned, signed(t, key, signer.Origin{}, plainText), nil},
+		"signed elsewhere, changed":     {unsigned, tampered, []refusal.Code{refusal.Changed}},
+		"a Secret":                      {built, signed(t, key, web, secret("1")+"data: {p: YQ==}\n"), nil},
+		"a Secret of another build":     {built, signed(t, key, web, secret("2")+"data: {p: YQ==}\n"), []refusal.Code{refusal.NotInBuild}},
+		"a Secret with its message":     {built, embedded(t, key, secret("1")+"data: {p: YQ==}\n"), nil},
+		"an older one with its message": {built, embedded(t, key, secret("2")+"data: {p: YQ==}\n"), []refusal.Code{refusal.NotInBuild}},
+		"a Secret that was unsigned":    {left, signed(t, key, web, secret("1")), []refusal.Code{refusal.NotInBuild}},
+		"another, as it was built":      {Built{Name: "v1/ConfigMap/-/b", Digest: unsigned.Digest, Unsigned: true}, read(plainText), []refusal.Code{refusal.Unsigned}},
+		"signed in another namespace":   {built, with(signed(t, key, signer.Origin{}, secret("1")), func(_, metadata, _ map[string]any) { metadata["namespace"] = "x" }), []refusal.Code{refusal.WrongOrigin}},
 	} {
 		verdict := v.Verify(t.Context(), c.live)
 		refusals := append(CheckSet([]Built{c.built}, []*Verdict{verdict}), verdict.Refusals...)
@@ -99,4 +103,19 @@ func TestSetOfImage(t *testing.T) {
 			t.Errorf("%s: %v", text, refusals)
 		}
 	}
+}
+
+// embedded is a signed Secret that carries its message.
+func embedded(t *testing.T, key *signer.Key, text string) Object {
+	t.Helper()
+	r := kyaml.MustParse(text)
+	s := &signer.Signer{Maker: key, Origin: web, EmbedSecrets: true}
+	if _, err := s.Sign(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := Read([]byte(r.MustString()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects[0]
 }
